@@ -1,0 +1,38 @@
+"""The two kinds of failure, and nothing else decides whether something is tried again.
+
+`TemporaryError`: wait and try again. `PermanentError`: trying again changes nothing, a person has to
+act, and the message says how. The edges (`swarm`, `registry`, `bus`) translate what their libraries
+raise into these two and chain the original (`raise … from`).
+"""
+
+
+class DeployerError(Exception):
+    """Any failure that this project knows the meaning of."""
+
+
+class TemporaryError(DeployerError):
+    """The engine, the registry or AWS is not able to answer now: the same request may work later."""
+
+
+class StaleVersionError(TemporaryError):
+    """The service changed between our read and our write: read it again and decide again."""
+
+
+class PermanentError(DeployerError):
+    """The same request will be refused again until a person changes something."""
+
+
+class NotFoundError(PermanentError):
+    """What was asked for does not exist: a service, a tag, a repository."""
+
+
+class AccessDeniedError(PermanentError):
+    """The credentials are good for nothing here; the message names the permission that is missing."""
+
+
+class InvalidReferenceError(PermanentError):
+    """A text is no image reference of the distribution grammar."""
+
+
+class SettingsError(PermanentError):
+    """A setting is missing or wrong; the message names the variable and the fix."""
