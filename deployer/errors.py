@@ -34,5 +34,12 @@ class InvalidReferenceError(PermanentError):
     """A text is no image reference of the distribution grammar."""
 
 
+class DeploymentFailedError(PermanentError):
+    """A deployment ended as `failed` or was rolled back: `args` are the message and the whole report.
+
+    Raised by `AsyncResult.get()`, so that nobody takes a failure for a success.
+    """
+
+
 class SettingsError(PermanentError):
     """A setting is missing or wrong; the message names the variable and the fix."""

@@ -1,0 +1,164 @@
+"""The bridge: from the events queue to the workers' task queues, and nothing else.
+
+An event's message is deleted when every task queue has taken its task, or when the event is not for us.
+What cannot be understood is left, so that the queue's redrive policy takes it to the dead-letter queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import signal
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from kombu.exceptions import OperationalError
+
+from deployer import events
+
+log = logging.getLogger(__name__)
+
+WAIT_SECONDS = 20  # SQS's longest poll
+BATCH = 10  # SQS's largest batch
+LONGEST_BACKOFF = 30.0  # seconds
+
+Send = Callable[[events.Deploy], None]
+
+
+class _Stopped(Exception):  # noqa: N818 - no error
+    """SIGTERM came while the bridge was waiting for messages."""
+
+
+class Bridge:
+    """Receives events until it is told to stop.
+
+    Args:
+        sqs: a boto3 SQS client.
+        queue_url: the events queue.
+        send: hands an event to every task queue; raises `OperationalError` if one does not take it.
+        accept: the opt-in kinds of event.
+    """
+
+    def __init__(self, sqs: Any, queue_url: str, send: Send, accept: Collection[str] = ()) -> None:
+        self._sqs = sqs
+        self._queue_url = queue_url
+        self._send = send
+        self._accept = accept
+        self._stopping = False
+        self._polling = False
+        self._faults = 0
+
+    def run(self) -> None:
+        """Receive and hand on, until `stop`. Nothing that AWS or a message does ends it."""
+        while not self._stopping:
+            try:
+                self.turn()
+            except _Stopped:
+                break
+            except (BotoCoreError, ClientError, OperationalError) as fault:
+                self._pause(fault)
+            else:
+                if self._faults:
+                    log.info("SQS answers again")
+                self._faults = 0
+        log.info("Bridge stopped")
+
+    def turn(self) -> None:
+        """One poll and what it brought."""
+        messages = self._receive()
+        done, fault = [], None
+        for message in messages:
+            if self._stopping:
+                break
+            try:
+                if self._handle(message):
+                    done.append(message)
+            except OperationalError as error:
+                # The others of the batch may still be taken; this one comes back by itself.
+                fault = error
+        self._delete(done)
+        if fault:
+            raise fault
+
+    def stop(self, *_: object) -> None:
+        """End between two messages (a signal handler): at once if the bridge is only waiting."""
+        self._stopping = True
+        if self._polling:
+            self._polling = False
+            raise _Stopped
+
+    def _receive(self) -> Sequence[Mapping[str, Any]]:
+        self._polling = not self._stopping
+        try:
+            answer = self._sqs.receive_message(
+                QueueUrl=self._queue_url,
+                MaxNumberOfMessages=BATCH,
+                WaitTimeSeconds=WAIT_SECONDS,
+                MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
+            )
+        finally:
+            self._polling = False
+        messages: Sequence[Mapping[str, Any]] = answer.get("Messages") or ()
+        return messages
+
+    def _handle(self, message: Mapping[str, Any]) -> bool:
+        """Whether the message is done with and may be deleted."""
+        attributes = message.get("Attributes") or {}
+        event = events.parse(message.get("Body") or "", accept=self._accept, sent_at=_sent_at(attributes))
+        match event:
+            case events.Deploy():
+                self._send(event)
+                log.info("Event %s: push of %s, %s", event.id, event.image, event.digest or "no digest")
+            case events.Ignore():
+                log.debug(
+                    "Ignored message %s: %s %s",
+                    message.get("MessageId"),
+                    event.reason,
+                    event.detail,
+                )
+            case events.Reject():
+                again = attributes.get("ApproximateReceiveCount", "1") != "1"
+                level = logging.DEBUG if again else logging.ERROR
+                text = "Rejected message %s, left for the dead-letter queue: %s %s"
+                log.log(level, text, message.get("MessageId"), event.reason, event.detail)
+                return False
+        return True
+
+    def _delete(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        if not messages:
+            return
+        entries = [{"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(messages)]
+        answer = self._sqs.delete_message_batch(QueueUrl=self._queue_url, Entries=entries)
+        for failed in answer.get("Failed") or ():
+            # It comes again and leads to a task of the same id, which finds nothing to do.
+            log.warning("A message was not deleted and will come again: %s", failed.get("Message"))
+
+    def _pause(self, fault: Exception) -> None:
+        self._faults += 1
+        if self._faults == 1:
+            log.warning("SQS does not answer, trying again until it does: %s", brief(fault))
+        longest = min(LONGEST_BACKOFF, 2.0 ** (self._faults - 1))
+        until = time.monotonic() + random.uniform(longest / 2, longest)  # noqa: S311 - jitter
+        while not self._stopping and time.monotonic() < until:
+            time.sleep(0.2)
+
+
+def brief(fault: Exception) -> str:
+    """One line of an error, without the request that it repeats."""
+    return f"{type(fault).__name__}: {fault}".split("\n", 1)[0][:300]
+
+
+def _sent_at(attributes: Mapping[str, str]) -> datetime | None:
+    sent = attributes.get("SentTimestamp", "")
+    return datetime.fromtimestamp(int(sent) / 1000, UTC) if sent.isdecimal() else None
+
+
+def run(bridge: Bridge) -> None:
+    """Run a bridge in the main thread until SIGTERM or SIGINT."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, bridge.stop)
+    log.info("Bridge started")
+    bridge.run()

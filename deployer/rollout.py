@@ -1,0 +1,335 @@
+"""One look at one service, and at most one write: read, ask the registry, decide, write or wait.
+
+`advance` is the whole deployment as a step function. It keeps nothing: what it has to remember until the
+next look is in the service's labels (what was written, by which deployment) and in the `Watch` that
+travels with the message. So any worker goes on where another one died.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from deployer.convergence import Phase, Progress, assess, moment
+from deployer.errors import AccessDeniedError, NotFoundError, PermanentError, StaleVersionError
+from deployer.images import Image
+from deployer.plan import (
+    Outcome,
+    Request,
+    Rules,
+    Skip,
+    Update,
+    Wait,
+    choose,
+    decide,
+    give_up,
+    go_back,
+)
+from deployer.services import LabelError, Manifest, Service, revise
+
+log = logging.getLogger(__name__)
+
+STALE_READS = 5  # re-reads after "update out of sequence" before the deployment waits
+UNWATCHED_SECONDS = 60.0  # a longer gap between two looks does not count against the time-out
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A user name and password for one registry."""
+
+    username: str
+    password: str = field(repr=False)
+    host: str = ""
+
+
+class Swarm(Protocol):
+    """The target of deployments, as far as a roll-out needs it."""
+
+    def service(self, name: str) -> Service:
+        """Read one service by name or id; NotFoundError if there is none."""
+
+    def tasks(self, service_id: str) -> Sequence[Mapping[str, Any]]:
+        """Read the tasks of a service, with those of its recent past."""
+
+    def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
+        """Ask the image's registry what the image is, with these credentials."""
+
+    def update(self, service: Service, spec: Mapping[str, Any], credentials: Credentials | None) -> None:
+        """Write a spec over the version that was read; StaleVersionError if it is no longer the newest."""
+
+
+class Registry(Protocol):
+    """Credentials for registries."""
+
+    def credentials(self, image: Image) -> Credentials | None:
+        """Credentials for an image's registry; None where nothing is known (anonymous)."""
+
+    def forget(self, image: Image) -> bool:
+        """Drop what is cached for an image's registry; whether there was anything."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a deployment that has written remembers until its next look."""
+
+    task: str  # the deployment that wrote; another one's when it ends what that one left
+    image: str
+    previous: str | None
+    began_at: str
+    looked_at: str
+    watched: float = 0.0  # seconds
+    going_back: str | None = None  # the reason why the roll-out failed, once the way back has begun
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a deployment ended."""
+
+    outcome: Outcome
+    reason: str
+    service: str
+    service_id: str | None = None
+    image: str | None = None
+    previous: str | None = None
+    duration: float = 0.0  # seconds from the first write to the end
+    by: str = "manual"
+    event: str | None = None
+
+
+@dataclass(frozen=True)
+class Again:
+    """The deployment has not ended: look again after a delay in seconds."""
+
+    seconds: float
+    reason: str
+    watch: Watch | None = None
+    quiet: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Look:
+    """All facts of one look at a service."""
+
+    service: Service
+    tasks: Sequence[Mapping[str, Any]]
+    progress: Progress
+    now: datetime
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Deployer:
+    """The core with its ports: everything that acts on services does it through one of these."""
+
+    swarm: Swarm
+    registry: Registry
+    rules: Rules
+    clock: Callable[[], datetime] = _utc_now
+
+    def advance(self, name: str, request: Request, watch: Watch | None = None) -> Report | Again:
+        """Look at a service once and bring its deployment forward.
+
+        Args:
+            name: the service's name or id.
+            request: what is wanted of it.
+            watch: what the former look returned, if it had written.
+
+        Raises:
+            TemporaryError: the engine, the registry or AWS cannot answer now; call again later.
+            PermanentError: never; it becomes a Report.
+        """
+        try:
+            return self._look_and_act(name, request, watch)
+        except NotFoundError as fault:
+            gone = request.by == "event" and watch is None
+            return Report(
+                Outcome.IGNORED if gone else Outcome.FAILED,
+                str(fault),
+                name,
+                by=request.by,
+                event=request.event,
+            )
+        except LabelError as fault:
+            log.error("Service %s is not updated: %s", name, fault)
+            return Report(Outcome.IGNORED, str(fault), name, by=request.by, event=request.event)
+        except PermanentError as fault:
+            return Report(Outcome.FAILED, str(fault), name, by=request.by, event=request.event)
+
+    def _look_and_act(self, name: str, request: Request, watch: Watch | None) -> Report | Again:
+        for _ in range(STALE_READS):
+            try:
+                return self._once(name, request, watch)
+            except StaleVersionError:
+                log.debug("service %s changed between read and write, reading it again", name)
+        return self._once(name, request, watch)
+
+    def _once(self, name: str, request: Request, watch: Watch | None) -> Report | Again:
+        service = self.swarm.service(name)
+        tasks = self.swarm.tasks(service.id)
+        now = self.clock()
+        look = Look(service, tasks, assess(service, tasks, now), now)
+        if watch or service.state.task == request.task or _left_alone(look):
+            return self._follow(look, request, _looked(watch, look))
+        return self._begin(look, request)
+
+    # -- before the write ------------------------------------------------------------------------
+
+    def _begin(self, look: Look, request: Request) -> Report | Again:
+        service = look.service
+        wanted = choose(service, request, self.rules, look.tasks)
+        if isinstance(wanted, Skip):
+            return self._report(look, request, wanted.outcome, wanted.reason)
+        manifest, credentials = self._manifest(wanted)
+        decision = decide(service, request, self.rules, wanted, manifest, look.progress, look.tasks, look.now)
+        if isinstance(decision, Skip):
+            return self._report(look, request, decision.outcome, decision.reason)
+        if isinstance(decision, Wait):
+            return Again(decision.seconds, decision.reason, quiet=decision.quiet)
+        self._write(service, decision, credentials)
+        began = look.now.isoformat()
+        watch = Watch(request.task, str(decision.image), service.image_text, began, began)
+        return Again(1, "the roll-out has begun", watch)
+
+    def _manifest(self, image: Image) -> tuple[Manifest, Credentials | None]:
+        credentials = self.registry.credentials(image)
+        try:
+            return self.swarm.manifest(image, credentials), credentials
+        except AccessDeniedError:
+            # A cached token may have been revoked; a fresh one tells.
+            if not self.registry.forget(image):
+                raise
+        credentials = self.registry.credentials(image)
+        return self.swarm.manifest(image, credentials), credentials
+
+    def _write(self, service: Service, update: Update, credentials: Credentials | None) -> None:
+        spec = revise(service, update.state, image=update.image, manifest=update.manifest, force=update.force)
+        self.swarm.update(service, spec, credentials)
+        log.info(
+            "Updated service %s with image %s, %s",
+            service.id,
+            update.image.without_digest(),
+            update.image.digest,
+        )
+
+    # -- after the write -------------------------------------------------------------------------
+
+    def _follow(self, look: Look, request: Request, watch: Watch) -> Report | Again:
+        service, progress = look.service, look.progress
+        state = service.state
+        if state.task != watch.task or state.image != service.image_text:
+            return self._not_mine(look, request, watch)
+        if progress.phase is Phase.CONVERGED or _ended_long_ago(look, watch):
+            if state.by == "rollback":
+                return self._went_back(look, request, watch)
+            return self._report(
+                look, request, Outcome.UPDATED, f"{progress.ready}/{progress.wanted} running", watch
+            )
+        failure = _failure(look, watch, service.seconds("deployer.timeout", self.rules.rollout_timeout))
+        if failure:
+            return self._fail(look, request, watch, failure)
+        elapsed = (look.now - moment(watch.began_at)).total_seconds()
+        return Again(min(1 + elapsed / 10, 15), f"{progress.ready}/{progress.wanted} updated", watch)
+
+    def _not_mine(self, look: Look, request: Request, watch: Watch) -> Report | Again:
+        """The service has left what this deployment wrote: to the engine's rollback or to somebody else."""
+        service, progress = look.service, look.progress
+        reverting = (service.update_state or "").startswith("rollback")
+        if not reverting:
+            return self._report(look, request, Outcome.SUPERSEDED, "somebody else updated the service", watch)
+        if progress.engine_busy:
+            return Again(2, f"the engine rolls back: {progress.reason}", watch)
+        reason = progress.reason or "the engine rolled back"
+        back = service.image
+        if back is None:
+            return self._report(
+                look, request, Outcome.SUPERSEDED, "the service runs no image any more", watch
+            )
+        # The engine took our labels back with the image. Written again they remember the failure, and the
+        # fresh credentials with them start what the engine's stored ones could not pull.
+        update = give_up(service, watch.task, back, Image.parse(watch.image).digest, reason, look.now)
+        self.swarm.update(service, revise(service, update), self.registry.credentials(back))
+        return Again(1, f"the engine rolled back: {reason}", replace(watch, watched=0.0, going_back=reason))
+
+    def _fail(self, look: Look, request: Request, watch: Watch, reason: str) -> Report | Again:
+        service = look.service
+        if service.state.by == "rollback":
+            return self._report(
+                look, request, Outcome.FAILED, f"the rollback failed as well: {reason}", watch
+            )
+        back = go_back(service, self.rules, look.tasks)
+        if back is None:
+            return self._report(look, request, Outcome.FAILED, f"{reason}; left as it is", watch)
+        try:
+            manifest, credentials = self._manifest(back)
+        except PermanentError as fault:
+            return self._report(look, request, Outcome.FAILED, f"{reason}; no way back: {fault}", watch)
+        log.warning("Roll-out of service %s failed (%s), going back to %s", service.id, reason, back)
+        failed = service.image.digest if service.image else None
+        state = give_up(service, watch.task, back, failed, reason, look.now)
+        self._write(service, Update(back, manifest, state), credentials)
+        return Again(1, f"going back: {reason}", replace(watch, watched=0.0, going_back=reason))
+
+    def _went_back(self, look: Look, request: Request, watch: Watch) -> Report:
+        reason = watch.going_back or look.service.state.reason or "rolled back"
+        return self._report(look, request, Outcome.ROLLED_BACK, reason, watch)
+
+    def _report(
+        self,
+        look: Look,
+        request: Request,
+        outcome: Outcome,
+        reason: str,
+        watch: Watch | None = None,
+    ) -> Report:
+        duration = (look.now - moment(watch.began_at)).total_seconds() if watch else 0.0
+        return Report(
+            outcome,
+            reason,
+            look.service.name,
+            look.service.id,
+            image=watch.image if watch else look.service.image_text,
+            previous=watch.previous if watch else None,
+            duration=round(duration, 3),
+            by=request.by,
+            event=request.event,
+        )
+
+
+def _left_alone(look: Look) -> bool:
+    """A roll-out of ours that the engine paused: whoever comes by ends it (its deployment may be dead)."""
+    service = look.service
+    ours = bool(service.state.task) and service.state.image == service.image_text
+    return ours and look.progress.phase is Phase.PAUSED
+
+
+def _looked(watch: Watch | None, look: Look) -> Watch:
+    """The watch after this look; time in which nobody looked does not count."""
+    now = look.now.isoformat()
+    if watch is None:
+        state = look.service.state
+        return Watch(state.task or "", state.image or "", state.previous, state.at or now, now)
+    gap = (look.now - moment(watch.looked_at)).total_seconds()
+    return replace(watch, looked_at=now, watched=watch.watched + min(max(gap, 0.0), UNWATCHED_SECONDS))
+
+
+def _ended_long_ago(look: Look, watch: Watch) -> bool:
+    """A repeated message of a deployment that has ended: a node lost since then is no failed roll-out."""
+    first_look = watch.looked_at == look.now.isoformat() and watch.watched == 0.0
+    return first_look and look.service.update_state == "completed"
+
+
+def _failure(look: Look, watch: Watch, timeout: float) -> str | None:
+    progress = look.progress
+    if progress.phase is Phase.PAUSED:
+        return progress.reason or "the engine paused the update"
+    if watch.watched >= timeout:
+        return f"not converged after {timeout:g} s ({progress.ready}/{progress.wanted}): {progress.reason}".rstrip(
+            ": "
+        )
+    return None

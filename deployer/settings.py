@@ -1,0 +1,143 @@
+"""Settings: environment variables with the prefix `DEPLOYER_`, or files of the same name in lower case
+under `/run/secrets` (Docker's secrets). Read by `app` and `celeryconfig` only.
+
+An unknown `DEPLOYER_*` variable is an error that suggests the right name, because a misspelt setting
+that is silently ignored is found out in production.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from deployer.errors import SettingsError
+
+PREFIX = "DEPLOYER_"
+SECRETS = Path("/run/secrets")
+
+
+def _words(value: object) -> object:
+    """Split a comma-separated text; anything else is left for the validation to judge."""
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    return value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+Extra = Literal["replication", "pull-through-cache"]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; the descriptions are the reference documentation."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", env_ignore_empty=True)
+
+    queue: str | None = Field(
+        None, description="events queue, name or URL (a URL needs no GetQueueUrl permission)"
+    )
+    task_queue: Words = Field(
+        (),
+        description="task queue, name or URL: the Celery broker; the bridge takes several, comma-separated",
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        description="Redis for results, events and remote control; optional, without it history is off",
+    )
+    filter_label: str | None = Field(
+        None,
+        pattern=r"^[^=\s]+(=.*)?$",
+        description="`key` or `key=value`: only services that carry this label",
+    )
+    accept_events: Annotated[tuple[Extra, ...], NoDecode, BeforeValidator(_words)] = Field(
+        (),
+        description="further kinds of event that count as a push: `replication`, `pull-through-cache`",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
+    rate_limit: str | None = Field(
+        None,
+        pattern=r"^\d+(\.\d+)?(/[smh])?$",
+        description="updates begun per worker, Celery's notation, e.g. `30/m`",
+    )
+    max_rollouts: int = Field(
+        0, ge=0, description="roll-outs under way at once in the whole Swarm, 0 = no limit"
+    )
+    rollout_timeout: float = Field(
+        900,
+        gt=0,
+        le=86_400,
+        description="seconds until a roll-out that has not converged counts as failed",
+    )
+    rollback: bool = Field(True, description="a failed roll-out goes back to the previous digest")
+    settle: float = Field(
+        0,
+        ge=0,
+        le=86_400,
+        description="seconds that a tag must be quiet before its push is rolled out",
+    )
+    allow_registries: Words = Field(
+        (),
+        description="registries that `allow_repository_change` may move a service to, beside its own",
+    )
+
+    @property
+    def redis(self) -> str | None:
+        """The Redis URL in the clear; never log it."""
+        return self.redis_url.get_secret_value() if self.redis_url else None
+
+    def need(self, name: str) -> str:
+        """The value of a setting that this command cannot do without.
+
+        Raises:
+            SettingsError: it is not set.
+        """
+        value = getattr(self, name)
+        if not value:
+            described = type(self).model_fields[name].description
+            raise SettingsError(f"{variable(name)} is not set ({described})")
+        return value if isinstance(value, str) else str(value[0])
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def _unknown_variables() -> list[str]:
+    known = {variable(name) for name in Settings.model_fields}
+    complaints = []
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+            complaints.append(f"{name} is no setting; {hint}")
+    return complaints
+
+
+def _invalid(fault: ValidationError) -> list[str]:
+    # The offending value is left out: it may be a password in the wrong place.
+    return [f"{variable(str(e['loc'][0]))}: {e['msg']}" for e in fault.errors()]
+
+
+@lru_cache(maxsize=1)
+def load() -> Settings:
+    """Read the settings once for the process.
+
+    Raises:
+        SettingsError: an unknown or invalid setting; the message names each of them, never its value.
+    """
+    secrets = SECRETS if SECRETS.is_dir() else None
+    complaints = _unknown_variables()
+    try:
+        # The prefix holds for the files too: /run/secrets/deployer_redis_url.
+        settings = Settings(_secrets_dir=secrets)  # type: ignore[call-arg]  # pydantic-settings takes it at run time
+    except ValidationError as fault:
+        raise SettingsError("; ".join(complaints + _invalid(fault))) from None
+    if complaints:
+        raise SettingsError("; ".join(complaints))
+    return settings

@@ -1,0 +1,187 @@
+"""The edge to the Docker engine: the only module that speaks its API and knows its errors.
+
+Works on raw specs through docker-py's low-level client: the high-level `Service.update` writes back a spec
+that was read with `insertDefaults` and changes nothing when only the digest moved.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import docker
+import requests
+from docker.errors import DockerException
+from docker.utils import kwargs_from_env
+
+from deployer.errors import (
+    AccessDeniedError,
+    DeployerError,
+    NotFoundError,
+    PermanentError,
+    StaleVersionError,
+    TemporaryError,
+)
+from deployer.images import Image
+from deployer.rollout import Credentials
+from deployer.services import Manifest, Service
+
+TIMEOUT = 30  # seconds for one request; the engine itself asks the registry within some of them
+ENGINE = "Docker engine"
+
+
+class DockerSwarm:
+    """A Swarm manager's engine, found as the `docker` command finds it (DOCKER_HOST, DOCKER_TLS_VERIFY, …).
+
+    Safe for several threads. Nothing is connected until the first call.
+    """
+
+    def __init__(self) -> None:
+        self._connected: docker.APIClient | None = None
+        self._lock = threading.Lock()
+
+    def services(self) -> list[Service]:
+        """All services of the Swarm."""
+        return [Service(raw) for raw in self._get("/services")]
+
+    def service(self, name: str) -> Service:
+        """One service by its name or id.
+
+        Raises:
+            NotFoundError: there is no such service.
+            TemporaryError, PermanentError: see `_request`.
+        """
+        return Service(self._get(f"/services/{_path(name)}", missing=f"no service {name!r} in this Swarm"))
+
+    def tasks(self, service_id: str) -> Sequence[Mapping[str, Any]]:
+        """The tasks of a service, with those of its recent past (the engine keeps five for each slot)."""
+        filters = json.dumps({"service": [service_id]})
+        tasks: Sequence[Mapping[str, Any]] = self._get("/tasks", params={"filters": filters})
+        return tasks
+
+    def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
+        """Ask the image's registry, through the engine, for the digest and the platforms of an image.
+
+        `GET /distribution/{name}/json`: proves token and manifest good before anything is changed.
+
+        Raises:
+            NotFoundError: no such tag, digest or repository.
+            AccessDeniedError: the registry refuses these credentials.
+            TemporaryError: the registry cannot be reached or cannot answer now.
+        """
+        answer = self._get(
+            f"/distribution/{image}/json",
+            headers=_auth_header(credentials),
+            missing=f"the registry has no {image}",
+            whom=f"registry {image.host}",
+        )
+        return Manifest(str(answer["Descriptor"]["digest"]), answer.get("Platforms") or ())
+
+    def update(self, service: Service, spec: Mapping[str, Any], credentials: Credentials | None) -> None:
+        """Write a service's spec over the version that was read.
+
+        Raises:
+            StaleVersionError: the service has changed since it was read.
+            TemporaryError, PermanentError: see `_request`.
+        """
+        self._request(
+            "POST",
+            f"/services/{_path(service.id)}/update",
+            params={"version": service.version},
+            headers={**_auth_header(credentials), "Content-Type": "application/json"},
+            data=json.dumps(spec),
+            missing=f"service {service.name} is gone",
+        )
+
+    def _get(self, path: str, **options: Any) -> Any:
+        return self._request("GET", path, **options).json()
+
+    def _request(
+        self, method: str, path: str, *, missing: str = "", whom: str = ENGINE, **options: Any
+    ) -> requests.Response:
+        """One request to the engine.
+
+        Raises:
+            TemporaryError: the engine is down, has no leader, or answers 5xx.
+            PermanentError: the engine refuses the request; what to do is in the message.
+        """
+        try:
+            client = self._client()
+            url = f"{client.base_url}/v{client.api_version}{path}"
+            answer: requests.Response = client.request(method, url, timeout=TIMEOUT, **options)
+        except (requests.RequestException, DockerException) as fault:
+            raise TemporaryError(f"{ENGINE} does not answer: {_brief(fault)}") from fault
+        if not answer.ok:
+            raise _error(answer, missing, whom)
+        return answer
+
+    def _client(self) -> docker.APIClient:
+        with self._lock:
+            if self._connected is None:
+                # Asks the engine for its API version, so it can fail, and is tried again at the next call.
+                self._connected = docker.APIClient(**kwargs_from_env(), version="auto", timeout=TIMEOUT)
+            return self._connected
+
+
+def _path(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _auth_header(credentials: Credentials | None) -> dict[str, str]:
+    """`X-Registry-Auth`: URL-safe base64 of a JSON object (Engine API, section Authentication)."""
+    if credentials is None:
+        return {}
+    fields = {
+        "username": credentials.username,
+        "password": credentials.password,
+        "serveraddress": credentials.host,
+    }
+    return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()}
+
+
+def _brief(fault: Exception) -> str:
+    return str(fault).split("\n", 1)[0][:200]
+
+
+def _message(answer: requests.Response) -> str:
+    try:
+        return str(answer.json()["message"])[:500]
+    except (ValueError, KeyError, TypeError):
+        return answer.text.strip()[:500] or str(answer.reason)
+
+
+# What the engine says of a registry's answer comes with statuses of its own choice (a missing manifest is
+# 404 in one release and 500 in another), so its words decide where they are known.
+DENIED = (
+    "unauthorized",
+    "authentication required",
+    "no basic auth",
+    "access denied",
+    "denied:",
+    "forbidden",
+)
+ABSENT = ("manifest unknown", "not found", "name unknown", "no such")
+
+
+def _error(answer: requests.Response, missing: str, whom: str) -> DeployerError:
+    status, message = answer.status_code, _message(answer)
+    words = message.lower()
+    if "update out of sequence" in words:
+        return StaleVersionError(message)
+    if "not a swarm manager" in words:
+        return PermanentError(
+            f"this engine is no Swarm manager; run workers on managers or set DOCKER_HOST ({message})"
+        )
+    if whom != ENGINE and (status in {401, 403} or any(word in words for word in DENIED)):
+        return AccessDeniedError(f"{whom} refuses access: {message}")
+    if status == 404 or (whom != ENGINE and any(word in words for word in ABSENT)):
+        return NotFoundError(f"{missing} ({message})" if missing else message)
+    if status == 403:
+        return PermanentError(f"{ENGINE} forbids the request (a socket proxy?): {message}")
+    if status >= 500 or status in {408, 429}:
+        return TemporaryError(f"{whom} cannot answer now: {message}")
+    return PermanentError(f"{whom} refuses the request: {message}")

@@ -1,0 +1,216 @@
+"""The Celery tasks: decode, call the core, retry what is temporary, report how it ended.
+
+`update_service.delay("web")` from Python is a manual redeploy; its `AsyncResult` ends when the roll-out has.
+One deployment is one task: it acts, then sends itself back to SQS with a delay until the roll-out has ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from deployer import events
+from deployer.app import app, deployer, swarm
+from deployer.bus import DurableTask
+from deployer.errors import DeploymentFailedError, TemporaryError
+from deployer.plan import Outcome, Request
+from deployer.rollout import Report, Watch
+from deployer.settings import load
+
+log = logging.getLogger(__name__)
+
+# A deployment that has not begun by then ends as failed; the periodic look finds what it left.
+PATIENCE = timedelta(hours=24)
+LONGEST_BACKOFF = 300.0  # seconds
+NAMESPACE = uuid.UUID("5f0d3b5a-6f0e-5c55-9d0c-0a6e8f5d9a11")
+
+
+def task_id(*parts: str) -> str:
+    """A task id that the same event (and the same service) leads to every time."""
+    return str(uuid.uuid5(NAMESPACE, "/".join(parts)))
+
+
+@app.task(bind=True, base=DurableTask, name="deployer.tasks.image_pushed", max_retries=None)
+def image_pushed(
+    self: Any, event: Mapping[str, Any], *, deployment: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Enqueue `update_service` for every service that runs the image of a raw ECR event.
+
+    Args:
+        event: the event as AWS sent it, without an envelope.
+        deployment: what the task remembers between its tries; not for callers.
+
+    Returns:
+        The event's id and image, and the names of the services with their task ids.
+    """
+    pushed = events.parse(event, accept=load().accept_events)
+    if not isinstance(pushed, events.Deploy):
+        log.warning("image_pushed was given an event that is no push: %s %s", pushed.reason, pushed.detail)
+        return {"outcome": Outcome.IGNORED, "reason": pushed.reason}
+    try:
+        services = [s for s in swarm().services() if s.image and s.image.same_tag(pushed.image)]
+    except TemporaryError as fault:
+        raise _again_later(self, fault, dict(deployment or {})) from fault
+    begun = {}
+    for service in services:
+        origin = {
+            "by": "event",
+            "event": pushed.id,
+            "hint": pushed.digest,
+            "pushed_at": pushed.pushed_at.isoformat(),
+        }
+        begun[service.name] = task_id(pushed.id, service.id)
+        update_service.apply_async((service.name,), {"deployment": origin}, task_id=begun[service.name])
+    log.info(
+        "Push of %s, event %s: %d services follow it %s",
+        pushed.image,
+        pushed.id,
+        len(begun),
+        sorted(begun),
+    )
+    return {"event": pushed.id, "image": str(pushed.image), "services": begun}
+
+
+@app.task(
+    bind=True,
+    base=DurableTask,
+    name="deployer.tasks.update_service",
+    max_retries=None,
+    throws=(DeploymentFailedError,),
+)
+def update_service(
+    self: Any,
+    service: str,
+    image: str | None = None,
+    force: bool = False,
+    *,
+    allow_repository_change: bool = False,
+    deployment: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Bring a service to what its tag means at the registry now, and follow the roll-out to its end.
+
+    Args:
+        service: the service's name or id.
+        image: another tag (or digest) of the same repository; None for what the service follows.
+        force: restart the tasks also on the same digest, and try a digest that failed before.
+        allow_repository_change: let `image` name another repository of the same registry
+            (other registries must be named in DEPLOYER_ALLOW_REGISTRIES as well).
+        deployment: what the deployment remembers between its looks; not for callers.
+
+    Returns:
+        The report: `outcome`, `reason`, `service`, `image`, `previous`, `duration` in seconds, …
+
+    Raises:
+        DeploymentFailedError: the outcome is `failed`, or `rolled-back` without having been asked for.
+    """
+    memory = dict(deployment or {})
+    request = Request(
+        task=self.request.id,
+        by=memory.get("by", "manual"),
+        image=image,
+        force=force,
+        allow_repository_change=allow_repository_change,
+        event=memory.get("event"),
+        hint=memory.get("hint"),
+        pushed_at=memory.get("pushed_at"),
+        quiet=memory.get("quiet") or {},
+    )
+    return _advance(self, service, request, memory)
+
+
+@app.task(
+    bind=True,
+    base=DurableTask,
+    name="deployer.tasks.rollback_service",
+    max_retries=None,
+    throws=(DeploymentFailedError,),
+)
+def rollback_service(
+    self: Any, service: str, *, deployment: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Bring a service back to the image that it ran before, and remember the digest that it leaves.
+
+    Args:
+        service: the service's name or id.
+        deployment: what the deployment remembers between its looks; not for callers.
+
+    Returns:
+        The report, with the outcome `rolled-back`.
+
+    Raises:
+        DeploymentFailedError: there is no way back, or it failed.
+    """
+    memory = dict(deployment or {})
+    return _advance(self, service, Request(task=self.request.id, by="rollback", rollback=True), memory)
+
+
+def _advance(task: Any, service: str, request: Request, memory: dict[str, Any]) -> dict[str, Any]:
+    watch = Watch(**memory["watch"]) if memory.get("watch") else None
+    try:
+        step = deployer().advance(service, request, watch)
+    except TemporaryError as fault:
+        raise _again_later(task, fault, memory) from fault
+    if isinstance(step, Report):
+        return _end(task, step, request)
+    if step.watch is None and _out_of_patience(memory):
+        return _end(
+            task,
+            Report(Outcome.FAILED, f"gave up waiting: {step.reason}", service, by=request.by),
+            request,
+        )
+    memory |= {
+        "watch": asdict(step.watch) if step.watch else None,
+        "quiet": dict(step.quiet),
+        "faults": 0,
+    }
+    log.debug(
+        "Deployment %s of service %s waits %.0f s: %s",
+        task.request.id,
+        service,
+        step.seconds,
+        step.reason,
+    )
+    raise _send_back(task, memory, step.seconds)
+
+
+def _end(task: Any, report: Report, request: Request) -> dict[str, Any]:
+    result = {"task": task.request.id, **asdict(report)}
+    line = (
+        f"Deployment {task.request.id} of service {report.service} ended: {report.outcome}, {report.reason}"
+    )
+    bad = report.outcome is Outcome.FAILED or (report.outcome is Outcome.ROLLED_BACK and not request.rollback)
+    log.log(logging.ERROR if bad else logging.INFO, "%s", line)
+    if bad:
+        raise DeploymentFailedError(f"{report.service}: {report.outcome}, {report.reason}", result)
+    return result
+
+
+def _out_of_patience(memory: dict[str, Any]) -> bool:
+    now = datetime.now(UTC)
+    deadline = memory.setdefault("deadline", (now + PATIENCE).isoformat())
+    return now > datetime.fromisoformat(deadline)
+
+
+def _again_later(task: Any, fault: TemporaryError, memory: dict[str, Any]) -> Exception:
+    """Send the task back after a temporary fault, with exponential backoff and full jitter, or give up."""
+    if _out_of_patience(memory):
+        raise DeploymentFailedError(
+            f"gave up after {PATIENCE}: {fault}", {"outcome": Outcome.FAILED, "reason": str(fault)}
+        )
+    faults = memory["faults"] = int(memory.get("faults") or 0) + 1
+    delay = random.uniform(1, min(LONGEST_BACKOFF, 2.0**faults))  # noqa: S311 - jitter
+    level = logging.WARNING if faults == 1 else logging.DEBUG
+    log.log(level, "%s waits %.0f s: %s", task.name.rpartition(".")[2], delay, fault)
+    return _send_back(task, memory, delay)
+
+
+def _send_back(task: Any, memory: dict[str, Any], seconds: float) -> Exception:
+    # Retry of Celery keeps id, arguments and headers; the delay becomes SQS's own (DurableTask).
+    kwargs = {**task.request.kwargs, "deployment": memory}
+    retry: Exception = task.retry(args=task.request.args, kwargs=kwargs, countdown=seconds, throw=False)
+    return retry

@@ -1,0 +1,225 @@
+"""A Swarm in memory that behaves as the engine was measured to, for tests of the core (also of your own).
+
+It implements the ports of `rollout`. Time stands still until `tick` moves both the clock and the engine's
+updater by one step. It keeps the traits that matter: a version index that must match and moves at every
+write, an UpdateStatus that every write clears, tasks that are restarted only when the task template changed,
+failure actions, an engine rollback that takes the labels back as well.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from deployer.errors import NotFoundError, StaleVersionError
+from deployer.images import Image
+from deployer.rollout import Credentials
+from deployer.services import Manifest, Service
+
+
+class FakeSwarm:
+    """Services, tasks, a registry and a clock."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.tags: dict[str, str] = {}  # "repository:tag" to digest
+        self.crashing: set[str] = set()  # digests whose tasks fail at once
+        self.raw: dict[str, dict[str, Any]] = {}
+        self.history: dict[str, list[dict[str, Any]]] = {}
+        self.writes: list[tuple[str, str]] = []  # (service, image) of every write
+        self._index = itertools.count(10)
+
+    # -- what a test does --------------------------------------------------------------------------
+
+    def clock(self) -> datetime:
+        """The time now, for `Deployer(clock=…)`."""
+        return self.now
+
+    def push(self, image: str, digest: str) -> None:
+        """Make a tag mean a digest."""
+        self.tags[str(Image.parse(image).without_digest())] = digest
+
+    def create(
+        self,
+        name: str,
+        image: str,
+        *,
+        replicas: int = 1,
+        labels: Mapping[str, str] | None = None,
+        failure_action: str = "pause",
+    ) -> None:
+        """Create a service that runs and has converged."""
+        container: dict[str, Any] = {"Image": image}
+        self.raw[name] = {
+            "ID": f"id-{name}",
+            "Version": {"Index": next(self._index)},
+            "Spec": {
+                "Name": name,
+                "Labels": dict(labels or {}),
+                "TaskTemplate": {"ContainerSpec": container, "ForceUpdate": 0},
+                "Mode": {"Replicated": {"Replicas": replicas}},
+                "UpdateConfig": {"FailureAction": failure_action},
+            },
+        }
+        self.history[name] = []
+        for slot in range(1, replicas + 1):
+            self._start(name, slot, "running")
+
+    def remove(self, name: str) -> None:
+        """Remove a service."""
+        del self.raw[name], self.history[name]
+
+    def edit(self, name: str, **template: Any) -> None:
+        """An operator's own `docker service update`: changes of the container's spec."""
+        spec = deepcopy(self.raw[name]["Spec"])
+        spec["TaskTemplate"]["ContainerSpec"].update(template)
+        self._write(name, spec)
+
+    def tick(self, seconds: float = 1.0) -> None:
+        """Let time pass and every service's updater make one step."""
+        self.now += timedelta(seconds=seconds)
+        for name in list(self.raw):
+            self._step(name)
+
+    def settle(self, steps: int = 50) -> None:
+        """Let the engine finish what it has begun."""
+        for _ in range(steps):
+            self.tick()
+
+    def image(self, name: str) -> str:
+        """The image of a service's spec."""
+        return str(self.raw[name]["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"])
+
+    def starts(self, name: str) -> int:
+        """How many tasks a service has ever started."""
+        return len(self.history[name])
+
+    # -- the ports ---------------------------------------------------------------------------------
+
+    def services(self) -> list[Service]:
+        """All services."""
+        return [Service(deepcopy(raw)) for raw in self.raw.values()]
+
+    def service(self, name: str) -> Service:
+        """One service by name or id."""
+        return Service(deepcopy(self.raw[self._name(name)]))
+
+    def tasks(self, service_id: str) -> Sequence[Mapping[str, Any]]:
+        """A service's tasks: as many old ones for each slot as the engine keeps by default."""
+        tasks = self.history[self._name(service_id)]
+        kept = []
+        for _, group in itertools.groupby(sorted(tasks, key=lambda t: t["Slot"]), key=lambda t: t["Slot"]):
+            kept += list(group)[-6:]
+        return deepcopy(kept)
+
+    def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
+        """What the registry says of an image."""
+        del credentials
+        if image.digest:
+            return Manifest(image.digest)
+        try:
+            return Manifest(self.tags[str(image)])
+        except KeyError:
+            raise NotFoundError(f"the registry has no {image}") from None
+
+    def update(self, service: Service, spec: Mapping[str, Any], credentials: Credentials | None) -> None:
+        """Write a spec over the version that was read."""
+        del credentials
+        name = self._name(service.id)
+        if self.raw[name]["Version"]["Index"] != service.version:
+            raise StaleVersionError("update out of sequence")
+        self._write(name, deepcopy(dict(spec)))
+
+    def credentials(self, image: Image) -> Credentials | None:
+        """No registry needs a password here."""
+        del image
+        return None
+
+    def forget(self, image: Image) -> bool:
+        """Nothing is cached."""
+        del image
+        return False
+
+    # -- the engine --------------------------------------------------------------------------------
+
+    def _name(self, name_or_id: str) -> str:
+        name = name_or_id.removeprefix("id-")
+        if name not in self.raw:
+            raise NotFoundError(f"no service {name!r} in this Swarm")
+        return name
+
+    def _write(self, name: str, spec: dict[str, Any]) -> None:
+        raw = self.raw[name]
+        raw["PreviousSpec"], raw["Spec"] = raw["Spec"], spec
+        raw.pop("UpdateStatus", None)
+        raw["Version"]["Index"] = next(self._index)
+        self.writes.append((name, self.image(name)))
+
+    def _start(self, name: str, slot: int, state: str) -> None:
+        spec = self.raw[name]["Spec"]["TaskTemplate"]
+        status = {"State": state, "Timestamp": self.now.isoformat()}
+        if state == "failed":
+            status["Err"] = "task: non-zero exit (1)"
+        self.history[name].append(
+            {
+                "ID": f"{name}.{slot}.{len(self.history[name])}",
+                "Slot": slot,
+                "Spec": deepcopy(spec),
+                "CreatedAt": self.now.isoformat(),
+                "Status": status,
+                "DesiredState": "running" if state == "running" else "shutdown",
+            }
+        )
+
+    def _step(self, name: str) -> None:
+        raw = self.raw[name]
+        state = (raw.get("UpdateStatus") or {}).get("State")
+        if state in {"paused", "rollback_paused"}:
+            return
+        dirty = self._dirty_slot(name)
+        if dirty is None:
+            if state in {"updating", "rollback_started"}:
+                self._say(name, "completed" if state == "updating" else "rollback_completed")
+            return
+        rolling_back = (state or "").startswith("rollback")
+        if state not in {"updating", "rollback_started"}:
+            self._say(name, "updating")
+        self._replace(name, dirty, rolling_back)
+
+    def _dirty_slot(self, name: str) -> int | None:
+        spec = self.raw[name]["Spec"]
+        live = {t["Slot"]: t for t in self.history[name] if t["DesiredState"] == "running"}
+        for slot in range(1, spec["Mode"]["Replicated"]["Replicas"] + 1):
+            if slot not in live or live[slot]["Spec"] != spec["TaskTemplate"]:
+                return slot
+        return None
+
+    def _replace(self, name: str, slot: int, rolling_back: bool) -> None:
+        for task in self.history[name]:
+            if task["Slot"] == slot and task["DesiredState"] == "running":
+                task["DesiredState"], task["Status"]["State"] = "shutdown", "shutdown"
+        crashes = any(self.image(name).endswith(digest) for digest in self.crashing)
+        self._start(name, slot, "failed" if crashes else "running")
+        if crashes:
+            self._react(name, rolling_back)
+
+    def _react(self, name: str, rolling_back: bool) -> None:
+        raw = self.raw[name]
+        action = raw["Spec"].get("UpdateConfig", {}).get("FailureAction", "pause")
+        if rolling_back:
+            self._say(name, "rollback_paused")
+        elif action == "pause":
+            self._say(name, "paused")
+        elif action == "rollback" and raw.get("PreviousSpec"):
+            raw["Spec"] = raw.pop("PreviousSpec")
+            self._say(name, "rollback_started")
+        elif action == "rollback":
+            self._say(name, "paused")
+
+    def _say(self, name: str, state: str) -> None:
+        raw = self.raw[name]
+        raw["UpdateStatus"] = {"State": state, "Message": f"{state} by the engine"}
+        raw["Version"]["Index"] = next(self._index)
