@@ -25,6 +25,8 @@ WAIT_SECONDS = 20  # SQS's longest poll
 BATCH = 10  # SQS's largest batch
 LONGEST_BACKOFF = 30.0  # seconds
 
+UNREACHABLE = (BotoCoreError, ClientError, OperationalError)
+
 Send = Callable[[events.Deploy], None]
 
 
@@ -58,7 +60,7 @@ class Bridge:
                 self.turn()
             except _Stopped:
                 break
-            except (BotoCoreError, ClientError, OperationalError) as fault:
+            except UNREACHABLE as fault:
                 self._pause(fault)
             else:
                 if self._faults:
@@ -76,9 +78,11 @@ class Bridge:
             try:
                 if self._handle(message):
                     done.append(message)
-            except OperationalError as error:
+            except UNREACHABLE as error:
                 # The others of the batch may still be taken; this one comes back by itself.
                 fault = error
+            except Exception:
+                log.exception("Message %s cannot be handled and is left", message.get("MessageId"))
         self._delete(done)
         if fault:
             raise fault

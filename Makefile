@@ -1,0 +1,33 @@
+# Two commands do all the set-up on a fresh Debian machine: `make demo` and `make test`.
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+.PHONY: help demo test check lint unit real setup clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: ## watch a push become a roll-out on a real Swarm (KEEP=1 leaves it running)
+	@lab/setup.sh demo
+	@$(PYTHON) -m lab.demo $(if $(KEEP),--keep)
+
+test: setup lint unit real ## everything: lint, types, imports, unit tests, end-to-end tests on the real parts
+
+check: setup lint unit ## the fast half, under a minute
+
+setup:
+	@lab/setup.sh test
+
+lint:
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-cache
+
+unit:
+	@$(PYTHON) -m pytest -n 2 -m "not real"
+
+real:
+	@$(PYTHON) -m pytest -n 2 --dist loadscope -m real
+
+clean: ## remove what the targets above have made here
+	@rm -rf .venv .lab build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

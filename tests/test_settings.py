@@ -1,0 +1,71 @@
+"""Settings: what is read, and what a wrong one says."""
+
+import os
+
+import pytest
+
+from deployer import settings
+from deployer.errors import SettingsError
+
+
+@pytest.fixture
+def load(monkeypatch, tmp_path):
+    def read(files=(), **variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(f"DEPLOYER_{name}", value)
+        for name, text in dict(files).items():
+            (tmp_path / name).write_text(text)
+        monkeypatch.setattr(settings, "SECRETS", tmp_path)
+        settings.load.cache_clear()
+        return settings.load()
+
+    for name in list(os.environ):
+        if name.startswith("DEPLOYER_"):
+            monkeypatch.delenv(name)
+    yield read
+    settings.load.cache_clear()
+
+
+def test_everything_has_a_default(load):
+    read = load()
+    assert (read.rollback, read.rollout_timeout, read.max_rollouts, read.log_level) == (True, 900, 0, "INFO")
+
+
+def test_lists_are_separated_by_commas(load):
+    read = load(TASK_QUEUE="one, two", ACCEPT_EVENTS="replication,pull-through-cache")
+    assert read.task_queue == ("one", "two")
+    assert read.accept_events == ("replication", "pull-through-cache")
+
+
+def test_a_secret_file_sets_what_the_environment_does_not(load):
+    read = load(files={"deployer_redis_url": "redis://:hidden@redis\n", "deployer_queue": "q"}, QUEUE="stronger")
+    assert read.redis == "redis://:hidden@redis"
+    assert read.queue == "stronger"
+
+
+def test_a_secret_is_not_printed(load):
+    assert "hidden" not in repr(load(REDIS_URL="redis://:hidden@redis"))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("QEUE", "q", "did you mean DEPLOYER_QUEUE?"),
+        ("TASKQUEUE", "q", "did you mean DEPLOYER_TASK_QUEUE?"),
+        ("XYZZY", "q", "is no setting"),
+        ("LOG_LEVEL", "loud", "DEPLOYER_LOG_LEVEL"),
+        ("RATE_LIMIT", "fast", "DEPLOYER_RATE_LIMIT"),
+        ("MAX_ROLLOUTS", "-1", "DEPLOYER_MAX_ROLLOUTS"),
+        ("FILTER_LABEL", "=x", "DEPLOYER_FILTER_LABEL"),
+        ("ACCEPT_EVENTS", "everything", "DEPLOYER_ACCEPT_EVENTS"),
+    ],
+)
+def test_a_wrong_setting_is_named(load, variable, value, said):
+    with pytest.raises(SettingsError, match="DEPLOYER_") as caught:
+        load(**{variable: value})
+    assert said in str(caught.value)
+
+
+def test_a_missing_setting_says_what_it_is_for(load):
+    with pytest.raises(SettingsError, match="DEPLOYER_QUEUE is not set .events queue"):
+        load().need("queue")
