@@ -15,7 +15,6 @@ DOCKER_HUB = "docker.io"
 HUB_ALIASES = ("index.docker.io", "registry-1.docker.io")  # the hosts that clients really talk to
 DEFAULT_TAG = "latest"
 MAX_NAME = 255  # characters of host, "/" and repository; newer engines count the repository alone
-MAX_TEXT = MAX_NAME + len(":") + 128 + len("@sha512:") + 128
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?")
@@ -138,8 +137,6 @@ class Image:
         Raises:
             InvalidReferenceError: it is none; the message quotes the beginning of it.
         """
-        if len(text) > MAX_TEXT:
-            raise _invalid(text, "it is too long")
         rest, at, digest = text.partition("@")
         name, colon, tag = rest.rpartition(":")
         if not colon or "/" in tag:  # no tag: the colon, if there is one, begins a port

@@ -58,6 +58,7 @@ def test_suffixes_agree_with_the_regions_that_botocore_knows():
         "12345678901.dkr.ecr.eu-central-1.amazonaws.com",
         f"{ACCOUNT}.ecr.eu-central-1.amazonaws.com",
         f"{ACCOUNT}.dkr.ecr.amazonaws.com",
+        f"{ACCOUNT}.dkr.ecr.central.amazonaws.com",
         f"{ACCOUNT}.dkr.ecr.eu-central-1.amazonaws.com.evil.example",
         f"{ACCOUNT}.dkr.ecr.eu-central-1.evil.example",
         f"{ACCOUNT}.dkr.ecr.cn-north-1.amazonaws.com",
