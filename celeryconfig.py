@@ -32,13 +32,12 @@ task_serializer = result_serializer = "json"
 accept_content = result_accept_content = ["json"]
 
 # -- results: Redis if there is one; deployments do not depend on it ----------------------------------
-result_backend = _settings.redis
+result_backend = f"deployer.results:OptionalRedisBackend+{_settings.redis}" if _settings.redis else None
 result_extended = True
 result_expires = 30 * 24 * 3600
 task_ignore_result = _settings.redis is None
 task_track_started = True
 redis_socket_connect_timeout = redis_socket_timeout = 1.0
-result_backend_transport_options = {"retry_policy": {"max_retries": 0}}
 
 # -- the worker waits on sockets, so threads serve it better than processes ---------------------------
 worker_pool = "threads"

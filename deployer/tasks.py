@@ -20,7 +20,6 @@ from deployer.bus import DurableTask
 from deployer.errors import DeploymentFailedError, TemporaryError
 from deployer.plan import Outcome, Request
 from deployer.rollout import Report, Watch
-from deployer.settings import load
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,8 @@ def image_pushed(
     Returns:
         The event's id and image, and the names of the services with their task ids.
     """
-    pushed = events.parse(event, accept=load().accept_events)
+    # The bridge has decided already which kinds of event count as a push here.
+    pushed = events.parse(event, accept=events.OPT_IN_KINDS)
     if not isinstance(pushed, events.Deploy):
         log.warning("image_pushed was given an event that is no push: %s %s", pushed.reason, pushed.detail)
         return {"outcome": Outcome.IGNORED, "reason": pushed.reason}

@@ -1,0 +1,51 @@
+"""Results of tasks in Redis, without which everything else goes on.
+
+Celery's Redis backend tries again and again and then fails the task whose result it could not store: here
+history would decide over deployments. So a result that cannot be stored now is dropped, and said once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from celery.backends.redis import RedisBackend
+from kombu.exceptions import OperationalError
+
+log = logging.getLogger(__name__)
+
+# After a failure Redis is left alone for this long, so that a frozen one costs a deployment one time-out.
+PAUSE_SECONDS = 10.0
+
+
+class OptionalRedisBackend(RedisBackend):
+    """Celery's Redis backend for a Redis that may vanish at any moment."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._resume_at = 0.0
+        self._down = False
+
+    def ensure(self, fun: Callable[..., Any], args: Sequence[Any], **policy: Any) -> Any:
+        """Call Redis once: whoever waits for it is a deployment."""
+        del policy
+        return fun(*args)
+
+    def store_result(self, task_id: str, result: Any, state: str, *args: Any, **options: Any) -> Any:
+        """Store a task's state, if Redis is there."""
+        if time.monotonic() < self._resume_at:
+            return result
+        try:
+            stored = super().store_result(task_id, result, state, *args, **options)
+        except (*self.connection_errors, OperationalError, OSError) as fault:  # type: ignore[attr-defined]
+            self._resume_at = time.monotonic() + PAUSE_SECONDS
+            if not self._down:
+                log.warning("Redis does not answer, results are not kept until it does (%s)", type(fault).__name__)
+            self._down = True
+            return result
+        if self._down:
+            log.info("Redis answers again, results are kept")
+        self._down = False
+        return stored
