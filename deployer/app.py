@@ -11,8 +11,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from celery import Celery, signals
+from celery.utils.time import rate
 
 from deployer.errors import SettingsError
+from deployer.limits import Pace
 from deployer.plan import Rules
 from deployer.registry import Registries
 from deployer.rollout import Deployer
@@ -55,9 +57,10 @@ def deployer() -> Deployer:
         rollback=settings.rollback,
         rollout_timeout=settings.rollout_timeout,
         settle=settings.settle,
+        max_rollouts=settings.max_rollouts,
         allow_registries=settings.allow_registries,
     )
-    return Deployer(swarm(), Registries(), rules)
+    return Deployer(swarm(), Registries(), rules, Pace(rate(settings.rate_limit or "")))
 
 
 def sqs_client(read_timeout: float = 30.0) -> Any:

@@ -42,6 +42,7 @@ class Rules:
     rollback: bool = True
     rollout_timeout: float = 900.0  # seconds
     settle: float = 0.0  # seconds
+    max_rollouts: int = 0  # services of the whole Swarm; 0 for no limit
     allow_registries: Sequence[str] = ()
 
 

@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from deployer.errors import AccessDeniedError, PermanentError, TemporaryError
 from deployer.images import EcrRegistry, Image
-from deployer.rollout import Credentials
+from deployer.ports import Credentials
 
 # A token lives 12 hours (ECR user guide, "Registry authentication"). It is stored in the Swarm with each
 # update and must serve tasks that start later, so one with less than this left is not handed out.

@@ -42,7 +42,9 @@ class OptionalRedisBackend(RedisBackend):
         except (*self.connection_errors, OperationalError, OSError) as fault:  # type: ignore[attr-defined]
             self._resume_at = time.monotonic() + PAUSE_SECONDS
             if not self._down:
-                log.warning("Redis does not answer, results are not kept until it does (%s)", type(fault).__name__)
+                log.warning(
+                    "Redis does not answer, results are lost until it does (%s)", type(fault).__name__
+                )
             self._down = True
             return result
         if self._down:

@@ -11,12 +11,14 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from deployer.convergence import Phase, Progress, assess, moment
 from deployer.errors import AccessDeniedError, NotFoundError, PermanentError, StaleVersionError
 from deployer.images import Image
+from deployer.limits import Pace, give_slot_back, take_slot
 from deployer.plan import (
+    LOOK_SECONDS,
     Outcome,
     Request,
     Rules,
@@ -28,47 +30,14 @@ from deployer.plan import (
     give_up,
     go_back,
 )
+from deployer.ports import Credentials, Registry, Swarm
 from deployer.services import LabelError, Manifest, Service, revise
 
 log = logging.getLogger(__name__)
 
 STALE_READS = 5  # re-reads after "update out of sequence" before the deployment waits
+ROLLING_STATES = {"updating", "rollback_started"}
 UNWATCHED_SECONDS = 60.0  # a longer gap between two looks does not count against the time-out
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """A user name and password for one registry."""
-
-    username: str
-    password: str = field(repr=False)
-    host: str = ""
-
-
-class Swarm(Protocol):
-    """The target of deployments, as far as a roll-out needs it."""
-
-    def service(self, name: str) -> Service:
-        """Read one service by name or id; NotFoundError if there is none."""
-
-    def tasks(self, service_id: str) -> Sequence[Mapping[str, Any]]:
-        """Read the tasks of a service, with those of its recent past."""
-
-    def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
-        """Ask the image's registry what the image is, with these credentials."""
-
-    def update(self, service: Service, spec: Mapping[str, Any], credentials: Credentials | None) -> None:
-        """Write a spec over the version that was read; StaleVersionError if it is no longer the newest."""
-
-
-class Registry(Protocol):
-    """Credentials for registries."""
-
-    def credentials(self, image: Image) -> Credentials | None:
-        """Credentials for an image's registry; None where nothing is known (anonymous)."""
-
-    def forget(self, image: Image) -> bool:
-        """Drop what is cached for an image's registry; whether there was anything."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +99,7 @@ class Deployer:
     swarm: Swarm
     registry: Registry
     rules: Rules
+    pace: Pace = field(default_factory=Pace)
     clock: Callable[[], datetime] = _utc_now
 
     def advance(self, name: str, request: Request, watch: Watch | None = None) -> Report | Again:
@@ -175,13 +145,18 @@ class Deployer:
         now = self.clock()
         look = Look(service, tasks, assess(service, tasks, now), now)
         if watch or service.state.task == request.task or _left_alone(look):
-            return self._follow(look, request, _looked(watch, look))
+            step = self._follow(look, request, _looked(watch, look))
+            self._keep_slot(look, step)
+            return step
         return self._begin(look, request)
 
     # -- before the write ------------------------------------------------------------------------
 
     def _begin(self, look: Look, request: Request) -> Report | Again:
         service = look.service
+        held = self.swarm.ledger().hold(service.id)
+        if held and not request.rollback:
+            return self._report(look, request, Outcome.HELD, f"held: {held}")
         wanted = choose(service, request, self.rules, look.tasks)
         if isinstance(wanted, Skip):
             return self._report(look, request, wanted.outcome, wanted.reason)
@@ -191,10 +166,37 @@ class Deployer:
             return self._report(look, request, decision.outcome, decision.reason)
         if isinstance(decision, Wait):
             return Again(decision.seconds, decision.reason, quiet=decision.quiet)
+        refused = self._admit(look)
+        if refused:
+            return refused
         self._write(service, decision, credentials)
         began = look.now.isoformat()
         watch = Watch(request.task, str(decision.image), service.image_text, began, began)
         return Again(1, "the roll-out has begun", watch)
+
+    def _admit(self, look: Look) -> Again | None:
+        """Whether one more update may begin now: the worker's pace and the Swarm's width."""
+        wait = self.pace.take(look.now)
+        if wait:
+            return Again(wait, "over DEPLOYER_RATE_LIMIT")
+        if self.rules.max_rollouts and not self._take_slot(look):
+            self.pace.give_back()
+            return Again(
+                LOOK_SECONDS, f"{self.rules.max_rollouts} services roll already (DEPLOYER_MAX_ROLLOUTS)"
+            )
+        return None
+
+    def _keep_slot(self, look: Look, step: Report | Again) -> None:
+        if not self.rules.max_rollouts:
+            return
+        if isinstance(step, Report):
+            give_slot_back(self.swarm, look.service.id)
+        else:
+            take_slot(self.swarm, look.service.id, {look.service.id}, self.rules.max_rollouts, look.now)
+
+    def _take_slot(self, look: Look) -> bool:
+        rolling = {s.id for s in self.swarm.services() if s.update_state in ROLLING_STATES}
+        return take_slot(self.swarm, look.service.id, rolling, self.rules.max_rollouts, look.now)
 
     def _manifest(self, image: Image) -> tuple[Manifest, Credentials | None]:
         credentials = self.registry.credentials(image)
@@ -329,7 +331,6 @@ def _failure(look: Look, watch: Watch, timeout: float) -> str | None:
     if progress.phase is Phase.PAUSED:
         return progress.reason or "the engine paused the update"
     if watch.watched >= timeout:
-        return f"not converged after {timeout:g} s ({progress.ready}/{progress.wanted}): {progress.reason}".rstrip(
-            ": "
-        )
+        count = f"{progress.ready}/{progress.wanted}"
+        return f"not converged after {timeout:g} s ({count}): {progress.reason}".rstrip(": ")
     return None

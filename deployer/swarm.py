@@ -18,6 +18,7 @@ import requests
 from docker.errors import DockerException
 from docker.utils import kwargs_from_env
 
+from deployer import limits
 from deployer.errors import (
     AccessDeniedError,
     DeployerError,
@@ -27,7 +28,8 @@ from deployer.errors import (
     TemporaryError,
 )
 from deployer.images import Image
-from deployer.rollout import Credentials
+from deployer.limits import Ledger
+from deployer.ports import Credentials
 from deployer.services import Manifest, Service
 
 TIMEOUT = 30  # seconds for one request; the engine itself asks the registry within some of them
@@ -96,6 +98,27 @@ class DockerSwarm:
             data=json.dumps(spec),
             missing=f"service {service.name} is gone",
         )
+
+    def ledger(self) -> Ledger:
+        """The labels of the deployer's config object; an empty ledger if there is no such object yet."""
+        try:
+            raw = self._get(f"/configs/{limits.NAME}")
+        except NotFoundError:
+            return Ledger()
+        return Ledger(raw["Spec"].get("Labels") or {}, raw["ID"], int(raw["Version"]["Index"]))
+
+    def write_ledger(self, read: Ledger, labels: Mapping[str, str]) -> None:
+        """Replace those labels; of a config object nothing else can be changed.
+
+        Raises:
+            StaleVersionError: somebody else wrote since the read.
+        """
+        # The engine wants content, and refuses a change of it.
+        spec = {"Name": limits.NAME, "Labels": dict(labels), "Data": base64.b64encode(b"deployer").decode()}
+        if read.id is None:
+            self._request("POST", "/configs/create", json=spec)
+        else:
+            self._request("POST", f"/configs/{read.id}/update", params={"version": read.version}, json=spec)
 
     def _get(self, path: str, **options: Any) -> Any:
         return self._request("GET", path, **options).json()
@@ -170,7 +193,7 @@ ABSENT = ("manifest unknown", "not found", "name unknown", "no such")
 def _error(answer: requests.Response, missing: str, whom: str) -> DeployerError:
     status, message = answer.status_code, _message(answer)
     words = message.lower()
-    if "update out of sequence" in words:
+    if "update out of sequence" in words or (status == 409 and "already exists" in words):
         return StaleVersionError(message)
     if "not a swarm manager" in words:
         return PermanentError(

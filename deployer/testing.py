@@ -16,7 +16,8 @@ from typing import Any
 
 from deployer.errors import NotFoundError, StaleVersionError
 from deployer.images import Image
-from deployer.rollout import Credentials
+from deployer.limits import Ledger
+from deployer.ports import Credentials
 from deployer.services import Manifest, Service
 
 
@@ -31,6 +32,7 @@ class FakeSwarm:
         self.history: dict[str, list[dict[str, Any]]] = {}
         self.writes: list[tuple[str, str]] = []  # (service, image) of every write
         self._index = itertools.count(10)
+        self._ledger = Ledger()
 
     # -- what a test does --------------------------------------------------------------------------
 
@@ -142,6 +144,16 @@ class FakeSwarm:
         """Nothing is cached."""
         del image
         return False
+
+    def ledger(self) -> Ledger:
+        """The Swarm's config object."""
+        return self._ledger
+
+    def write_ledger(self, read: Ledger, labels: Mapping[str, str]) -> None:
+        """Replace its labels."""
+        if read.version != self._ledger.version:
+            raise StaleVersionError("update out of sequence")
+        self._ledger = Ledger(dict(labels), "id-ledger", next(self._index))
 
     # -- the engine --------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from deployer.limits import Pace, set_freeze, set_hold
 from deployer.plan import Outcome, Request, Rules
 from deployer.rollout import Again, Deployer, Report
 from deployer.testing import FakeSwarm
@@ -33,7 +34,7 @@ class Runs:
 
     def __init__(self, swarm, rules=None):
         self.swarm = swarm
-        self.deployer = Deployer(swarm, swarm, rules or Rules(), swarm.clock)
+        self.deployer = Deployer(swarm, swarm, rules or Rules(), clock=swarm.clock)
 
     def run(self, name="web", limit=400, **request) -> Report:
         request = Request(**{"task": "t1", "by": "event", **request})
@@ -317,3 +318,57 @@ def test_force_restarts_on_the_same_digest_once(swarm, runs):
     assert swarm.starts("web") == 6
     assert runs.run(by="manual", force=True).outcome is Outcome.UPDATED
     assert swarm.starts("web") == 6
+
+
+def test_a_freeze_holds_every_service_and_its_end_lets_the_newest_go(swarm, runs):
+    set_freeze(swarm, "christmas")
+    swarm.push(WEB, digest(2))
+    held = runs.run()
+    assert (held.outcome, held.reason) == (Outcome.HELD, "held: christmas")
+    swarm.push(WEB, digest(3))
+    set_freeze(swarm, None)
+    assert runs.run(task="t2", by="release").image == pinned(3)
+    assert swarm.writes == [("web", pinned(3))]
+
+
+def test_rollback_by_hand_works_on_a_held_service(swarm, runs):
+    swarm.push(WEB, digest(2))
+    runs.run()
+    set_hold(swarm, "id-web", "being looked at")
+    assert runs.run(task="t2", by="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
+
+
+def test_no_more_roll_outs_at_once_than_allowed(swarm):
+    names = [f"web{n}" for n in range(6)]
+    for name in names:
+        swarm.create(name, pinned(1), replicas=2)
+    swarm.push(WEB, digest(2))
+    runs = Runs(swarm, Rules(max_rollouts=2))
+    watches, ended, most = dict.fromkeys(names), set(), 0
+    for _ in range(200):
+        for name in names:
+            if name in ended:
+                continue
+            step = runs.step(name, watches[name], task=f"t-{name}")
+            if isinstance(step, Report):
+                ended.add(name)
+            else:
+                watches[name] = step.watch
+        swarm.tick()
+        most = max(most, sum(s.update_state == "updating" for s in swarm.services()))
+    assert ended == set(names)
+    assert most == 2
+    assert not swarm.ledger().labels
+
+
+def test_an_update_over_the_pace_waits_and_looks_do_not_count(swarm):
+    swarm.create("other", pinned(1))
+    swarm.push(WEB, digest(2))
+    runs = Runs(swarm)
+    runs.deployer = replace(runs.deployer, pace=Pace(per_second=1 / 60))
+    for n in range(5):
+        runs.step(task=f"look{n}") if n else runs.run()
+    waiting = runs.step("other", task="t9")
+    assert isinstance(waiting, Again)
+    assert 0 < waiting.seconds <= 60
+    assert runs.run("other", task="t9").outcome is Outcome.UPDATED

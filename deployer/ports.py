@@ -1,0 +1,58 @@
+"""What the core needs of the world: a Swarm to read and write, and credentials for registries.
+
+`swarm` and `registry` implement these with the real ones, `testing` in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from deployer.images import Image
+from deployer.limits import Ledger
+from deployer.services import Manifest, Service
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A user name and password for one registry."""
+
+    username: str
+    password: str = field(repr=False)
+    host: str = ""
+
+
+class Swarm(Protocol):
+    """The target of deployments, as far as a roll-out needs it."""
+
+    def service(self, name: str) -> Service:
+        """Read one service by name or id; NotFoundError if there is none."""
+
+    def tasks(self, service_id: str) -> Sequence[Mapping[str, Any]]:
+        """Read the tasks of a service, with those of its recent past."""
+
+    def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
+        """Ask the image's registry what the image is, with these credentials."""
+
+    def update(self, service: Service, spec: Mapping[str, Any], credentials: Credentials | None) -> None:
+        """Write a spec over the version that was read; StaleVersionError if it is no longer the newest."""
+
+    def services(self) -> Sequence[Service]:
+        """Read all services."""
+
+    def ledger(self) -> Ledger:
+        """Read what belongs to the whole Swarm."""
+
+    def write_ledger(self, ledger: Ledger, labels: Mapping[str, str]) -> None:
+        """Replace it; StaleVersionError if somebody else has since the read."""
+
+
+class Registry(Protocol):
+    """Credentials for registries."""
+
+    def credentials(self, image: Image) -> Credentials | None:
+        """Credentials for an image's registry; None where nothing is known (anonymous)."""
+
+    def forget(self, image: Image) -> bool:
+        """Drop what is cached for an image's registry; whether there was anything."""
