@@ -1,8 +1,9 @@
 """What keeps an update from beginning: a freeze, holds, the slots of the whole Swarm, this worker's pace.
 
 All but the pace is kept in the labels of one Swarm config object, the ledger, whose version index makes
-each change a compare-and-swap. Holds ordered by command are here, not on the services: a write to a service clears its UpdateStatus, resumes an update that
-the engine has paused, and takes `docker service rollback` away. They outlive `docker stack deploy` as well.
+each change a compare-and-swap. Holds ordered by command are here, not on the services: a write to a
+service clears its UpdateStatus, resumes an update that the engine has paused, and takes
+`docker service rollback` away. They outlive `docker stack deploy` as well.
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def _way_back(service: Service, tasks: Sequence[Mapping[str, Any]]) -> Image | N
     current = service.image
     for text in remembered + former_images(tasks):
         candidate = Image.parse(text)
-        if not current or not candidate.digest or candidate.digest == service.state.failed:
+        if not current or not candidate.digest or candidate.digest in service.state.failures:
             continue
         if candidate.digest != current.digest and candidate.same_repository(current):
             return candidate
@@ -210,7 +210,7 @@ def _held_back(service: Service, manifest: Manifest, tasks: Sequence[Mapping[str
     """Why this digest must not be rolled out by itself, if so."""
     state = service.state
     override = "a new push, or `deployer update --force`, goes on"
-    if state.failed == manifest.digest:
+    if manifest.digest in state.failures:
         return f"this digest was given up before ({state.reason or 'no reason known'}); {override}"
     if _rolled_back_from(service, tasks) == manifest.digest:
         return f"this digest was rolled back from ({service.update_message}); {override}"
@@ -314,10 +314,9 @@ def give_up(
 ) -> State:
     """What to remember when a service goes back: the digest that failed, why, and no further way back."""
     return replace(
-        service.state,
+        service.state.with_failure(failed),
         image=str(back),
         previous=None,
-        failed=failed,
         reason=reason,
         task=task,
         by="rollback",

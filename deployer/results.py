@@ -39,7 +39,7 @@ class OptionalRedisBackend(RedisBackend):
             return result
         try:
             stored = super().store_result(task_id, result, state, *args, **options)
-        except (*self.connection_errors, OperationalError, OSError) as fault:  # type: ignore[attr-defined]
+        except (*self.connection_errors, OperationalError, OSError) as fault:
             self._resume_at = time.monotonic() + PAUSE_SECONDS
             if not self._down:
                 log.warning(

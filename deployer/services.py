@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from deployer.errors import InvalidReferenceError, PermanentError
 from deployer.images import Image
 
 STATE_PREFIX = "deployer.state."
+KEPT_FAILURES = 5
 TRUE, FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 
@@ -32,7 +33,7 @@ class State:
 
     image: str | None = None  # what we wrote last: if the service runs something else, somebody else wrote
     previous: str | None = None  # the image to go back to, always with a digest
-    failed: str | None = None  # a digest that must not be tried again by itself
+    failed: str | None = None  # digests that must not be tried again by themselves, newest first
     reason: str | None = None  # why it failed
     task: str | None = None  # the deployment (a Celery task id) that wrote this
     event: str | None = None  # the event that began it
@@ -44,6 +45,16 @@ class State:
     def of(cls, labels: Mapping[str, str]) -> State:
         """Read the state from a service's labels; labels that are not ours are passed over."""
         return cls(**{f.name: labels.get(_label(f.name)) for f in fields(cls)})
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """The digests that must not be tried again by themselves, newest first."""
+        return tuple(self.failed.split(",")) if self.failed else ()
+
+    def with_failure(self, digest: str | None) -> State:
+        """Add a digest that must not be tried again by itself."""
+        failures = dict.fromkeys([digest, *self.failures] if digest else self.failures)
+        return replace(self, failed=",".join(list(failures)[:KEPT_FAILURES]) or None)
 
     def labels(self) -> dict[str, str]:
         """The labels that hold this state."""
@@ -200,17 +211,15 @@ def revise(
     image: Image | None = None,
     manifest: Manifest | None = None,
     force: bool = False,
-    labels: Mapping[str, str | None] | None = None,
 ) -> dict[str, Any]:
     """The spec to write: the one that was read, with nothing changed but what is asked for here.
 
     `image` and the platforms of its `manifest`, `ForceUpdate` if forced, the labels under
-    `deployer.state.`, and other `labels` that a person ordered (None takes one away).
+    `deployer.state.`.
     """
     spec: dict[str, Any] = deepcopy(dict(service.spec))
     kept = {k: v for k, v in service.labels.items() if not k.startswith(STATE_PREFIX)}
-    ordered = {**kept, **(labels or {}), **state.labels()}
-    spec["Labels"] = {k: v for k, v in ordered.items() if v is not None}
+    spec["Labels"] = {**kept, **state.labels()}
     template = spec["TaskTemplate"]
     if image:
         template["ContainerSpec"]["Image"] = str(image)

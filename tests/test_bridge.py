@@ -20,7 +20,9 @@ class Queue:
     """SQS as far as the bridge sees it: a received message is in flight until it is deleted."""
 
     def __init__(self, bodies, faults=()):
-        self.waiting = [{"MessageId": str(i), "ReceiptHandle": f"r{i}", "Body": b} for i, b in enumerate(bodies)]
+        self.waiting = [
+            {"MessageId": str(i), "ReceiptHandle": f"r{i}", "Body": b} for i, b in enumerate(bodies)
+        ]
         self.in_flight = {}
         self.faults = list(faults)
 

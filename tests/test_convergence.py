@@ -16,7 +16,11 @@ def service(state=None, mode=None, message="", job_index=None):
     raw = {
         "ID": "abc",
         "Version": {"Index": 1},
-        "Spec": {"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": NEW}}, "Mode": mode or REPLICATED},
+        "Spec": {
+            "Name": "web",
+            "TaskTemplate": {"ContainerSpec": {"Image": NEW}},
+            "Mode": mode or REPLICATED,
+        },
     }
     if state:
         raw["UpdateStatus"] = {"State": state, "Message": message}
@@ -50,9 +54,13 @@ UP = [task("running", slot=1), task("running", slot=2)]
         pytest.param(None, UP, Phase.CONVERGED, 2, id="no status, all up"),
         pytest.param("updating", UP, Phase.ROLLING, 2, id="engine still monitors"),
         pytest.param(None, [task("running", OLD), task("running", OLD, 2)], Phase.ROLLING, 0, id="not begun"),
-        pytest.param("completed", [*UP, task("running", OLD, 2)], Phase.ROLLING, 2, id="old task left (start-first)"),
+        pytest.param(
+            "completed", [*UP, task("running", OLD, 2)], Phase.ROLLING, 2, id="old task left (start-first)"
+        ),
         pytest.param("completed", [task("running")], Phase.ROLLING, 1, id="one missing"),
-        pytest.param("completed", [task("running"), task("starting", slot=2)], Phase.ROLLING, 1, id="one starts"),
+        pytest.param(
+            "completed", [task("running"), task("starting", slot=2)], Phase.ROLLING, 1, id="one starts"
+        ),
         pytest.param(
             "completed",
             [task("running"), task("running", slot=2, age=2), task("failed", slot=2, age=5)],
@@ -71,7 +79,9 @@ UP = [task("running", slot=1), task("running", slot=2)]
         pytest.param("rollback_started", UP, Phase.ROLLING, 2, id="engine rolls back"),
         pytest.param("rollback_completed", UP, Phase.REVERTED, 2, id="engine rolled back"),
         pytest.param("rollback_paused", UP, Phase.PAUSED, 2, id="engine's rollback failed"),
-        pytest.param("completed", [task("running", force=1), UP[1]], Phase.ROLLING, 1, id="other restart counter"),
+        pytest.param(
+            "completed", [task("running", force=1), UP[1]], Phase.ROLLING, 1, id="other restart counter"
+        ),
     ],
 )
 def test_replicated(state, tasks, phase, ready):
@@ -107,7 +117,10 @@ def test_a_job_has_converged_when_this_run_completed(tasks, phase):
 
 
 def test_the_reason_is_that_of_the_newest_failing_task():
-    tasks = [task("failed", slot=1, age=50, err="first"), task("rejected", slot=2, age=10, err="No such image: x")]
+    tasks = [
+        task("failed", slot=1, age=50, err="first"),
+        task("rejected", slot=2, age=10, err="No such image: x"),
+    ]
     assert assess(service("paused"), tasks, NOW).reason == "web.2: No such image: x"
 
 

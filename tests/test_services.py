@@ -14,7 +14,11 @@ NEW = Image.parse(OLD.replace("1" * 64, "2" * 64))
 
 
 def service(labels=None, mode=None, **container):
-    template = {"ContainerSpec": {"Image": OLD, **container}, "ForceUpdate": 3, "Placement": {"MaxReplicas": 2}}
+    template = {
+        "ContainerSpec": {"Image": OLD, **container},
+        "ForceUpdate": 3,
+        "Placement": {"MaxReplicas": 2},
+    }
     spec = {"Name": "web", "Labels": labels or {}, "TaskTemplate": template, "Mode": mode or {"Global": {}}}
     return Service({"ID": "abc", "Version": {"Index": 7}, "Spec": spec})
 
@@ -63,11 +67,6 @@ def test_force_moves_the_counter():
     assert revise(service(), State())["TaskTemplate"]["ForceUpdate"] == 3
 
 
-def test_a_person_s_labels_are_set_and_taken_away():
-    spec = revise(service({"deployer.hold": "x", "a": "b"}), State(), labels={"deployer.hold": None, "c": "d"})
-    assert spec["Labels"] == {"a": "b", "c": "d"}
-
-
 def test_state_survives_the_labels_and_old_state_does_not():
     state = State(image="i", previous="p", pushed_at="2026-01-01T00:00:00Z")
     labels = revise(service({"deployer.state.failed": "sha256:x", "k": "v"}), state)["Labels"]
@@ -90,7 +89,9 @@ def test_modes(mode, wanted, job):
     assert (service(mode=mode).wanted, service(mode=mode).is_job) == (wanted, job)
 
 
-@pytest.mark.parametrize("template", [{"PluginSpec": {}}, {"NetworkAttachmentSpec": {"ContainerID": "x"}}, {}])
+@pytest.mark.parametrize(
+    "template", [{"PluginSpec": {}}, {"NetworkAttachmentSpec": {"ContainerID": "x"}}, {}]
+)
 def test_a_service_without_an_image_has_none(template):
     raw = {"ID": "x", "Version": {"Index": 1}, "Spec": {"Name": "p", "TaskTemplate": template, "Mode": {}}}
     assert Service(raw).image is None
@@ -102,7 +103,13 @@ def test_an_image_that_is_no_reference_is_none():
 
 @pytest.mark.parametrize(
     ("text", "hold"),
-    [("true", "label deployer.hold"), ("until Monday", "until Monday"), ("false", None), ("", None), ("0", None)],
+    [
+        ("true", "label deployer.hold"),
+        ("until Monday", "until Monday"),
+        ("false", None),
+        ("", None),
+        ("0", None),
+    ],
 )
 def test_hold(text, hold):
     assert service({"deployer.hold": text}).hold == hold

@@ -38,7 +38,9 @@ def test_lists_are_separated_by_commas(load):
 
 
 def test_a_secret_file_sets_what_the_environment_does_not(load):
-    read = load(files={"deployer_redis_url": "redis://:hidden@redis\n", "deployer_queue": "q"}, QUEUE="stronger")
+    read = load(
+        files={"deployer_redis_url": "redis://:hidden@redis\n", "deployer_queue": "q"}, QUEUE="stronger"
+    )
     assert read.redis == "redis://:hidden@redis"
     assert read.queue == "stronger"
 
