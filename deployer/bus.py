@@ -1,41 +1,49 @@
 """SQS as a Celery broker that outlives SQS.
 
-Kombu's own transport ends the worker when a poll is refused or answered with an error, has no time-outs on
-polls, and looks at a full prefetch window again only on the hub's next turn (kombu 5.7). Here one daemon
-thread for each queue does nothing but poll, with boto3's time-outs, and every decision stays in the hub's
-thread: it asks for as many messages as it may hold, and asks again when they are acknowledged.
+Kombu's own transport ends the worker when a poll is refused or answered with an error, has no
+time-outs on polls, waits for acknowledgements in the hub, and looks at a full prefetch window again
+only on the hub's next turn (kombu 5.7). Here the hub waits for no request: one daemon thread for
+each queue polls when the hub asks it to, one deletes and gives back messages, and every decision
+stays in the hub's thread. Only predefined queues; permissions needed are `sqs:ReceiveMessage`,
+`SendMessage`, `DeleteMessage` and `ChangeMessageVisibility`.
 """
 
 from __future__ import annotations
 
 import logging
-import random
-import socket
-import threading
+import math
+import os
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
-from queue import SimpleQueue
 from typing import Any
 
+from amqp.protocol import queue_declare_ok_t
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 from celery import Task
+from celery.utils.time import maybe_make_aware
 from celery.worker import state as worker_state
-from kombu.transport import SQS, TRANSPORT_ALIASES, virtual
+from kombu.transport import SQS, TRANSPORT_ALIASES
+
+from deployer import polling
+from deployer.polling import Poller, Settler, Waker
 
 log = logging.getLogger(__name__)
 
 SCHEME = "deployersqs"
 BROKER_URL = f"{SCHEME}://"
 LONGEST_DELAY = 900  # seconds, SQS's limit for DelaySeconds
-LONGEST_BACKOFF = 30.0  # seconds between two polls of an SQS that does not answer
-ACK_TRIES = 5
-POLL_MARGIN = 10  # seconds that the answer to a long poll may be late
-# Sends and acknowledgements hold up a task or the hub: short time-outs, and botocore's own retries.
-QUICK = Config(connect_timeout=3, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
-STALE_HANDLE = {"InvalidParameterValue", "ReceiptHandleIsInvalid"}
-SQS_ERRORS = (ClientError, BotoCoreError, OSError)
+FLUSH_SECONDS = 3.0  # the time that a worker's end waits for messages to be deleted and given back
+POLL_MARGIN = 10.0  # seconds that the answer to a long poll may be late
+QUICK = Config(
+    connect_timeout=3,
+    read_timeout=5,
+    retries={"mode": "standard", "total_max_attempts": 2},
+    max_pool_connections=50,
+)
+
+_clients: dict[tuple[object, ...], Any] = {}
 
 
 def register() -> None:
@@ -43,136 +51,112 @@ def register() -> None:
     TRANSPORT_ALIASES[SCHEME] = f"{__name__}:Transport"
 
 
-class Poller(threading.Thread):
-    """Receives from one queue when asked to, and never gives up.
+def last_poll_at() -> float | None:
+    """When SQS last answered a poll of this process, on `time.monotonic`'s clock; None: not yet.
 
-    Args:
-        name: the queue's name, for the log.
-        receive: one long poll for at most so many messages.
-        arrived: takes the messages of a poll, maybe none; called in this thread.
-        release: makes messages visible again that came too late to be taken.
+    A worker whose threads are all busy does not poll.
     """
-
-    def __init__(
-        self,
-        name: str,
-        receive: Callable[[int], Sequence[Any]],
-        arrived: Callable[[Sequence[Any]], None],
-        release: Callable[[Sequence[Any]], None],
-    ) -> None:
-        super().__init__(name=f"poll-{name}", daemon=True)
-        self.queue_name = name
-        self._receive = receive
-        self._arrived = arrived
-        self._release = release
-        self._asked: SimpleQueue[int] = SimpleQueue()
-        self._stopped = threading.Event()
-        self.busy = False
-
-    def ask(self, count: int) -> None:
-        """Poll once for at most so many messages, unless a poll is under way."""
-        if not self.busy:
-            self.busy = True
-            self._asked.put(count)
-
-    def stop(self) -> None:
-        """Poll no more; what a poll under way still brings is made visible again."""
-        self._stopped.set()
-        self._asked.put(0)
-
-    def run(self) -> None:
-        """Poll whenever asked."""
-        while not self._stopped.is_set():
-            count = self._asked.get()
-            messages = self._persist(count) if count else ()
-            if self._stopped.is_set():
-                self._release(messages)
-                return
-            self._arrived(messages)
-
-    def _persist(self, count: int) -> Sequence[Any]:
-        faults = 0
-        while not self._stopped.is_set():
-            try:
-                messages = self._receive(count)
-            except Exception as fault:  # noqa: BLE001 - whatever it is, a worker that does not poll is dead
-                if not faults:
-                    log.warning("Queue %s does not answer, trying on: %s", self.queue_name, _brief(fault))
-                self._stopped.wait(random.uniform(0.5, 1) * min(LONGEST_BACKOFF, 2.0**faults))  # noqa: S311
-                faults += 1
-                continue
-            if faults:
-                log.info("Queue %s answers again", self.queue_name)
-            return messages
-        return ()
+    return Poller.answered_at
 
 
 class Channel(SQS.Channel):
-    """Kombu's SQS channel with polls, acknowledgements and returns that no fault of SQS can break."""
+    """Kombu's SQS channel with requests that no fault of SQS, and no message, can break.
+
+    Transport options beside kombu's: `retry_backoff_max`, `poll_margin`, both in seconds.
+    """
+
+    retry_backoff_max = polling.LONGEST_BACKOFF
+    poll_margin = POLL_MARGIN
+    from_transport_options = (*SQS.Channel.from_transport_options, "retry_backoff_max", "poll_margin")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._pollers: dict[str, Poller] = {}
-        self._open_eyes: tuple[socket.socket, socket.socket] | None = None
+        self._settler: Settler | None = None
+        self._waker: Waker | None = None
         super().__init__(*args, **options)
 
-    # -- polling -----------------------------------------------------------------------------------
+    # -- polling -------------------------------------------------------------------------------
 
     def _schedule_queue(self, queue: str) -> None:
         """Ask for messages if any may be held; called in the hub's thread."""
-        if queue not in self._active_queues or not self.qos.can_consume():
+        if self.closed or queue not in self._active_queues or not self.qos.can_consume():
             return
-        poller = self._pollers.get(queue)
-        if poller is None:
-            self._keep_hub_awake()
-            poller = self._pollers[queue] = self._new_poller(queue)
-            poller.start()
-        poller.ask(self._get_message_estimate())
-
-    def _keep_hub_awake(self) -> None:
-        # A hub without any file descriptor sleeps 0.1 s a turn instead of waiting for a call (kombu 5.7).
-        if self._open_eyes is None:
-            self._open_eyes = socket.socketpair()
-            self.hub.add_reader(self._open_eyes[0], lambda: None)
+        if queue not in self._pollers:
+            self._waker = self._waker or Waker(self.hub)
+            self._pollers[queue] = self._new_poller(queue)
+            self._pollers[queue].start()
+        self._pollers[queue].ask(self._get_message_estimate())
 
     def _new_poller(self, queue: str) -> Poller:
         url = str(self._new_queue(queue))
-        client = self._new_client(_poll_config(self.wait_time_seconds))
-        hub = self.hub
 
-        def receive(count: int) -> Sequence[Any]:
-            answer = client.receive_message(
-                QueueUrl=url,
-                MaxNumberOfMessages=count,
-                WaitTimeSeconds=self.wait_time_seconds,
-                MessageSystemAttributeNames=["ApproximateReceiveCount"],
-            )
-            messages: Sequence[Any] = answer.get("Messages") or ()
-            return messages
+        def receive(count: int) -> Sequence[Mapping[str, Any]]:
+            return polling.messages_of(self._receive_message(queue, count))
 
-        def arrived(messages: Sequence[Any]) -> None:
-            hub.call_soon(self._arrived, queue, url, messages)
+        def arrived(messages: Sequence[Mapping[str, Any]]) -> None:
+            self.hub.call_soon(self._arrived, poller, queue, messages)
 
-        return Poller(queue, receive, arrived, lambda messages: _make_visible(client, url, messages))
+        def give_back(messages: Sequence[Mapping[str, Any]]) -> None:
+            for message in messages:
+                polling.fault_of(polling.return_of(self.sqs(queue), url, message["ReceiptHandle"]))
 
-    def _arrived(self, queue: str, url: str, messages: Sequence[Any]) -> None:
+        poller = Poller(queue, receive, arrived, give_back, self.retry_backoff_max)
+        return poller
+
+    def _receive_message(
+        self, queue: str, max_number_of_messages: int = 1, wait_time_seconds: int | None = None
+    ) -> Mapping[str, Any]:
+        wait = wait_time_seconds or self.wait_time_seconds
+        config = QUICK.merge(Config(read_timeout=wait + self.poll_margin, retries={"total_max_attempts": 1}))
+        attributes = {key: names for key, names in self.get_message_attributes.items() if names}
+        answer: Mapping[str, Any] = self._client(queue, config).receive_message(
+            QueueUrl=self._new_queue(queue),
+            MaxNumberOfMessages=max_number_of_messages,
+            WaitTimeSeconds=wait,
+            **attributes,
+        )
+        return answer
+
+    def _arrived(self, poller: Poller, queue: str, messages: Sequence[Mapping[str, Any]]) -> None:
         """Deliver what a poll has brought and poll again; called in the hub's thread."""
-        poller = self._pollers.get(queue)
-        callback = (self.connection._callbacks or {}).get(queue) if self.connection else None
-        if poller is None or callback is None:
-            _make_visible(self._quick, url, messages)
+        if self._pollers.get(queue) is not poller:
+            url = str(self._new_queue(queue))
+            for message in messages:
+                self._settle(polling.return_of(self.sqs(queue), url, message["ReceiptHandle"]))
             return
+        callbacks: Any = self.connection._callbacks
         for message in messages:
-            try:
-                callback(self._message_to_python(message, queue, url))
-            except Exception:
-                # It comes back until the redrive policy takes it to the dead-letter queue.
-                log.exception("Message %s of queue %s is not readable, left", message["MessageId"], queue)
+            self._hand_over(queue, message, callbacks[queue])
         poller.busy = False
         self._schedule_queue(queue)
 
-    def _resume(self) -> None:
-        for queue in list(self._pollers):
-            self._schedule_queue(queue)
+    def _hand_over(self, queue: str, message: Mapping[str, Any], callback: Callable[[Any], Any]) -> None:
+        try:
+            payload = self._message_to_python(message, queue, self._new_queue(queue))
+            self._check(payload)
+            callback(payload)
+        except Exception as fault:  # noqa: BLE001 - an exception would end the worker
+            # Celery would delete some of these. Left alone, they reach the dead-letter queue.
+            name = message.get("MessageId")
+            log.error("Message %s of queue %s is no task, left: %s", name, queue, polling.brief(fault))
+            if message["ReceiptHandle"] in self._held:
+                self.qos.ack(message["ReceiptHandle"])
+
+    def _check(self, payload: dict[str, Any]) -> None:
+        """Refuse what is no task: some of it would keep a place in the pool for good (Celery 5.7)."""
+        headers = payload.get("headers")
+        if not isinstance(headers, Mapping) or not all(
+            isinstance(headers.get(key), str) for key in ("task", "id")
+        ):
+            raise ValueError("no name and id of a task")
+        if payload.get("content-type") != "application/json":
+            raise ValueError("not JSON")
+        message = self.Message(payload, channel=self)
+        if message.errors:
+            raise ValueError("not readable")
+        args, kwargs, _ = message.decode()
+        if not isinstance(args, list) or not isinstance(kwargs, dict):
+            raise TypeError("no arguments of a task")
 
     def basic_cancel(self, consumer_tag: str) -> Any:
         """Stop consuming: polls that are under way bring nothing any more."""
@@ -181,131 +165,128 @@ class Channel(SQS.Channel):
             self._pollers.pop(queue).stop()
         return cancelled
 
-    # -- the end of a message ----------------------------------------------------------------------
+    def basic_qos(self, *args: Any, **options: Any) -> None:
+        """Set how many messages may be held."""
+        super().basic_qos(*args, **options)
+        self._resume()
+
+    def _resume(self) -> None:
+        for queue in list(self._pollers):
+            self._schedule_queue(queue)
+
+    # -- the end of a message ------------------------------------------------------------------
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
-        """Delete a message. The prefetch slot comes free at once, whatever SQS says."""
+        """Delete a message soon. Its place comes free at once, whatever SQS says."""
         del multiple
-        place = self._place(delivery_tag)
-        virtual.Channel.basic_ack(self, delivery_tag)
-        if place:
-            self._delete_message_soon(*place, tries=ACK_TRIES)
-        self._resume()
+        self._release(delivery_tag, polling.deletion)
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give a message back at once (requeue), or leave it to the queue's redrive policy."""
-        place = self._place(delivery_tag)
-        virtual.Channel.basic_ack(self, delivery_tag)
-        if place and requeue:
-            _make_visible(self._quick, place[0], [{"ReceiptHandle": place[1]}])
+        self._release(delivery_tag, polling.return_of if requeue else None)
+
+    def _release(self, delivery_tag: str, then: Callable[..., Callable[[], Any]] | None) -> None:
+        message = self._held.get(delivery_tag)
+        if message is None:
+            return
+        self.qos.ack(delivery_tag)
+        if then is not None:
+            self._settle(self._request(message, then))
         self._resume()
 
-    def _place(self, delivery_tag: str) -> tuple[str, str] | None:
-        """The queue's URL and the receipt handle of a delivered message."""
-        try:
-            info = self.qos.get(delivery_tag).delivery_info
-            return info["sqs_queue"], info["sqs_message"]["ReceiptHandle"]
-        except KeyError:
-            return None
-
-    def _delete_message_soon(self, url: str, handle: str, tries: int) -> None:
-        try:
-            self._quick.delete_message(QueueUrl=url, ReceiptHandle=handle)
-        except SQS_ERRORS as fault:
-            if _code(fault) in STALE_HANDLE:
-                return
-            if self.hub is None or tries <= 1:
-                log.warning("A finished task's message is not deleted and will come again: %s", _brief(fault))
-            else:
-                delay = 2.0 ** (ACK_TRIES - tries)
-                self.hub.call_later(delay, self._delete_message_soon, url, handle, tries - 1)
-
     def _restore(self, message: Any, *args: Any) -> None:
-        """Give a prefetched message back at once at shutdown, unless its task is running to its end."""
+        """Give a message back at the worker's end, unless its task runs to its end."""
         del args
-        info = message.delivery_info
         running = {request.id for request in worker_state.active_requests}
-        if "sqs_message" in info and (message.headers or {}).get("id") not in running:
-            _make_visible(self._quick, info["sqs_queue"], [info["sqs_message"]])
+        if (message.headers or {}).get("id") not in running:
+            self._settle(self._request(message, polling.return_of))
+
+    def _request(self, message: Any, then: Callable[..., Callable[[], Any]]) -> Callable[[], Any]:
+        url = message.delivery_info["sqs_queue"]
+        queue = next(name for name, known in self._queue_cache.items() if known == url)
+        return then(self.sqs(queue), url, message.delivery_tag)
+
+    @property
+    def _held(self) -> Any:
+        return self.qos._delivered
+
+    def _settle(self, request: Callable[[], Any]) -> None:
+        if self._settler is None:
+            self._settler = Settler()
+            self._settler.start()
+        self._settler.put(request)
 
     def close(self) -> None:
         """Stop polling and give back what was not begun."""
-        for poller in self._pollers.values():
-            poller.stop()
-        self._pollers = {}
-        if self._open_eyes is not None:
-            self.hub.remove_reader(self._open_eyes[0])
-            for end in self._open_eyes:
-                end.close()
-            self._open_eyes = None
         super().close()
+        if self._settler is not None:
+            self._settler.finish(FLUSH_SECONDS)
+            self._settler = None
+        if self._waker is not None:
+            self._waker.close()
+            self._waker = None
 
-    # -- clients -----------------------------------------------------------------------------------
+    # -- queues and clients --------------------------------------------------------------------
 
     @cached_property
-    def _quick(self) -> Any:
-        """The client for everything but polls: a task or the hub waits for it."""
-        return self._new_client(QUICK)
+    def predefined_queues(self) -> dict[str, dict[str, Any]]:
+        """The queues, each with the region that its URL names."""
+        queues = self.transport_options.get("predefined_queues") or {}
+        return {name: polling.region_of(queue["url"]) | queue for name, queue in queues.items()}
 
-    def _new_client(self, config: Config) -> Any:
-        info = self.conninfo
-        return self._new_boto_client("sqs", self.region, info.userid, info.password, config=config)
-
-    def new_sqs_client(self, *args: Any, **options: Any) -> Any:
-        """The client that kombu sends with."""
+    def queue_declare(self, queue: str, *args: Any, **options: Any) -> queue_declare_ok_t:
+        """Check that a queue is predefined. Kombu would ask SQS for its size before each send."""
         del args, options
-        return self._quick
+        self._new_queue(queue)
+        return queue_declare_ok_t(queue, 0, 0)
+
+    def _client(self, queue: str, config: Config) -> Any:
+        known = self.predefined_queues[queue]
+        return self._new_boto_client(
+            "sqs",
+            known.get("region", self.region),
+            known.get("access_key_id", self.conninfo.userid),
+            known.get("secret_access_key", self.conninfo.password),
+            config=config,
+        )
+
+    def _new_boto_client(self, service: Any, *identity: Any, config: Any = None, **options: Any) -> Any:
+        """One client for all channels of the process: each costs 0.1 s and some megabytes."""
+        config = config or QUICK
+        also = repr((options, self.transport_options.get("client-config")))
+        place = (self.endpoint_url, self.is_secure)
+        # A child process must not share its parent's connections.
+        key = (os.getpid(), service, identity, place, config.read_timeout, also)
+        if key not in _clients:
+            build = SQS.Channel._new_boto_client
+            _clients[key] = build(self, service, *identity, config=config, **options)
+        return _clients[key]
 
 
 class Transport(SQS.Transport):
-    """Kombu's SQS transport with `Channel`, and with every answer of SQS as an error that is tried again."""
+    """Kombu's SQS transport with `Channel`, and SQS's own answers among the errors to try again."""
 
     Channel = Channel
     connection_errors = (*SQS.Transport.connection_errors, ClientError)
-    polling_interval = 0
 
 
 class DurableTask(Task):  # type: ignore[type-arg]
-    """A task whose delays are SQS's own: Celery would hold them in the worker's memory, and run a message
-    twice whose delay is longer than the visibility timeout.
+    """A task whose delays are SQS's own, so that no message waits in a worker's memory.
 
-    `countdown` and `eta`, of retries too, become `delay_seconds`, at most 15 minutes: a task that has to
-    wait longer looks at the clock and sends itself back again.
+    Celery holds a message with a `countdown` or an `eta`, and runs it twice where that is longer
+    than the visibility timeout. Here both become `delay_seconds`, also in retries, at most 15
+    minutes: a task that has to wait longer looks at the clock and sends itself back again.
     """
 
     abstract = True
 
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
-        """Send the task, with its delay in the queue."""
+        """Send the task with its delay in the queue; `delay_seconds`, where given, rules."""
         countdown, eta = options.pop("countdown", None), options.pop("eta", None)
         if eta is not None:
             moment = datetime.fromisoformat(eta) if isinstance(eta, str) else eta
-            countdown = (moment - datetime.now(moment.tzinfo or UTC)).total_seconds()
-        if countdown is not None:
-            options["delay_seconds"] = min(max(round(countdown), 0), LONGEST_DELAY)
+            moment = maybe_make_aware(moment, self.app.timezone)
+            countdown = (moment - datetime.now(moment.tzinfo)).total_seconds()
+        if countdown is not None and options.get("delay_seconds") is None:
+            options["delay_seconds"] = min(max(math.ceil(countdown), 0), LONGEST_DELAY)
         return super().apply_async(args, kwargs, **options)
-
-
-def _poll_config(wait_seconds: float) -> Config:
-    return Config(
-        connect_timeout=5, read_timeout=wait_seconds + POLL_MARGIN, retries={"total_max_attempts": 1}
-    )
-
-
-def _make_visible(client: Any, url: str, messages: Sequence[Mapping[str, Any]]) -> None:
-    for message in messages:
-        try:
-            client.change_message_visibility(
-                QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
-            )
-        except SQS_ERRORS as fault:
-            log.debug("A message is not given back and comes after its visibility timeout: %s", _brief(fault))
-            return
-
-
-def _code(fault: Exception) -> str:
-    return str(fault.response.get("Error", {}).get("Code", "")) if isinstance(fault, ClientError) else ""
-
-
-def _brief(fault: Exception) -> str:
-    return f"{type(fault).__name__}: {fault}".split("\n", 1)[0][:300]
