@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the demo and the tests need on this machine, once: Debian packages and a virtual environment
 # in .venv. Says what and why, and asks first when a person is at the terminal (YES=1 answers for them).
-# Usage: lab/setup.sh demo|test
+# Usage: lab/setup.sh demo|test; lab/setup.sh missing only prints "package|why" for each that is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 goal=${1:-test}
@@ -32,8 +32,9 @@ for need in "${needs[@]}"; do
   [ "$package" = python3-venv ] && python3 -c 'import ensurepip' 2>/dev/null && continue
   here "$files" && continue
   missing+=("$package")
-  printf '  %-16s %s\n' "$package" "$why"
+  if [ "$goal" = missing ]; then printf '%s|%s\n' "$package" "$why"; else printf '  %-16s %s\n' "$package" "$why"; fi
 done
+[ "$goal" != missing ] || exit 0
 
 if [ ${#missing[@]} -gt 0 ]; then
   printf 'The Debian packages above are missing and will be installed.\n'

@@ -1,0 +1,127 @@
+"""A private Docker engine, in namespaces of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from lab.namespaces import Namespaces
+from lab.processes import Process, wait_until
+from lab.server import Server
+
+DOCKER, DOCKERD = "/usr/bin/docker", "/usr/sbin/dockerd"
+API = "/v1.41"  # of engine 20.10
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class Engine(Server):
+    """An engine; its data stay for the next start, and its containers run on after a `kill`.
+
+    Args:
+        root: a directory of its own; its path is at most 90 bytes long, that of a Unix socket 108.
+        namespaces: where it runs, with all its containers.
+        log: where its output goes.
+    """
+
+    def __init__(self, root: Path, namespaces: Namespaces, log: Path) -> None:
+        super().__init__("the engine")
+        self.root = root
+        self.namespaces = namespaces
+        self._log = log
+        self._path = root / "docker.sock"
+        self.socket = f"unix://{self._path}"
+        self.config = root / "client"
+        self.config.mkdir(parents=True, exist_ok=True)
+
+    def launch(self) -> Process:
+        """Start dockerd, and with it a containerd of its own."""
+        options = {
+            "data-root": self.root / "data",
+            "exec-root": "/run/docker",  # a /run that is seen in the namespaces only
+            "pidfile": "/run/docker.pid",
+            "host": self.socket,
+            # systemd, the default on many machines, knows nothing of the processes in our namespaces.
+            "exec-opt": "native.cgroupdriver=cgroupfs",
+            "cgroup-parent": f"/{self.namespaces.cgroup}",
+            "shutdown-timeout": 2,
+        }
+        # What a killed engine leaves behind, in a /run that outlives it.
+        fresh = ["sh", "-c", 'rm -f /run/docker.pid; exec "$@"', "engine"]
+        argv = [*fresh, DOCKERD, *(f"--{key}={value}" for key, value in options.items())]
+        return Process(self.namespaces.command(*argv, processes=True), self._log, forks=True)
+
+    def answers(self) -> bool:
+        """Whether the API answers."""
+        return self._ask("/_ping")[0] == 200
+
+    def _ask(self, path: str, timeout: float = 5) -> tuple[int, bytes]:
+        connection = _Connection(self._path, timeout)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except http.client.HTTPException as fault:
+            raise OSError(f"{self.name} hung up") from fault
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> Any:
+        """What the engine's API says at a path, such as `/services/web`.
+
+        Raises:
+            LookupError: there is no such thing.
+            OSError: the engine does not answer.
+            RuntimeError: it answers with another error.
+        """
+        status, answer = self._ask(API + path, 30)
+        if status == 404:
+            raise LookupError(answer.decode().strip())
+        if status >= 300:
+            raise RuntimeError(f"GET {path}: {status} {answer.decode().strip()}")
+        return json.loads(answer)
+
+    def docker(self, *argv: str, stdin: bytes | None = None, timeout: float = 120) -> str:
+        """Run a command of Docker's client against this engine; what it printed.
+
+        Raises:
+            RuntimeError: it failed; with what it said.
+            subprocess.TimeoutExpired: it took longer than `timeout` seconds.
+        """
+        env = {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "DOCKER_HOST": self.socket,
+            "DOCKER_CONFIG": str(self.config),
+        }
+        done = subprocess.run([DOCKER, *argv], env=env, input=stdin, capture_output=True, timeout=timeout)
+        if done.returncode:
+            raise RuntimeError(f"docker {' '.join(argv)}: {done.stderr.decode().strip()}")
+        return done.stdout.decode().strip()
+
+    def remove_containers(self) -> None:
+        """Remove all containers, and wait until they are gone."""
+
+        def gone() -> bool:
+            left = [container["Id"] for container in self.get("/containers/json?all=1")]
+            if left:
+                with suppress(RuntimeError):  # somebody else removes it already
+                    self.docker("rm", "--force", *left)
+            return not left
+
+        wait_until(gone, 30, "an engine without containers")
