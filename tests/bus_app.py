@@ -19,7 +19,7 @@ app.conf.update(
     broker_url=bus.BROKER_URL,
     broker_transport_options={
         "predefined_queues": {"tasks": {"url": os.environ["BUS_QUEUE"]}},
-        "wait_time_seconds": 1,
+        "wait_time_seconds": int(os.environ.get("BUS_WAIT", "1")),
         "retry_backoff_max": 0.3,
         "poll_margin": 1,
     },

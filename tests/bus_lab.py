@@ -211,7 +211,9 @@ class _Handler(BaseHTTPRequestHandler):
 class Worker:
     """`celery worker` on bus_app in a process of its own."""
 
-    def __init__(self, root: Path, endpoint: str, queue: str, *options: str, prefetch: int = 1) -> None:
+    def __init__(
+        self, root: Path, endpoint: str, queue: str, *options: str, prefetch: int = 1, wait: int = 1
+    ) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self._log, self._trace = root / "worker.log", root / "trace"
         self.environment = {
@@ -220,6 +222,7 @@ class Worker:
             "BUS_QUEUE": queue,
             "BUS_TRACE": str(self._trace),
             "BUS_PREFETCH": str(prefetch),
+            "BUS_WAIT": str(wait),
             "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]),
         }
         command = [sys.executable, "-m", "celery", "-A", "bus_app", "worker", "-l", "INFO", *options]

@@ -51,9 +51,9 @@ def start(proxy: Proxy, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     """Starts workers that end with the test."""
     started: list[Worker] = []
 
-    def worker(queue: str, *options: str, prefetch: int = 1) -> Worker:
+    def worker(queue: str, *options: str, **settings: int) -> Worker:
         root = tmp_path / str(len(started))
-        started.append(Worker(root, proxy.url, queue, *options, prefetch=prefetch))
+        started.append(Worker(root, proxy.url, queue, *options, **settings))
         return started[-1]
 
     yield worker
@@ -245,14 +245,16 @@ def test_what_a_poll_brings_after_the_stop_is_given_back_at_once(
     emulator: Emulator, start: Callable[..., Worker], send: Callable[..., Any]
 ) -> None:
     url = emulator.queue("late")
-    worker = start(url, "-P", "threads", "-c", "2")
-    send(url, "run", "slow", 2)
+    worker = start(url, "-P", "threads", "-c", "2", wait=20)
+    send(url, "run", "slow", 3)
     wait_until(lambda: worker.steps("slow"))
     worker.process.terminate()
     wait_until(lambda: "Warm shutdown" in worker.log)
     send(url, "run", "late")
-    assert worker.process.wait(10) == 0
-    assert len(emulator.bodies(url)) == 1
+    wait_until(lambda: emulator.bodies(url), 1.5, "the message is visible again")
+    assert worker.process.poll() is None, "the slow task runs on"
+    assert worker.process.wait(5) == 0, "nobody waits for a poll of 20 s"
+    worker.has_run("slow")
     assert worker.steps("late") == []
 
 
