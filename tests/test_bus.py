@@ -22,6 +22,7 @@ from kombu.exceptions import OperationalError
 
 from deployer import bus, polling
 
+pytestmark = pytest.mark.real
 ALLOWED = {"ReceiveMessage", "SendMessage", "DeleteMessage", "ChangeMessageVisibility"}
 
 
@@ -242,16 +243,18 @@ def test_a_stopped_worker_ends_its_task_and_gives_the_others_back_at_once(
 
 
 def test_what_a_poll_brings_after_the_stop_is_given_back_at_once(
-    emulator: Emulator, start: Callable[..., Worker], send: Callable[..., Any]
+    emulator: Emulator, proxy: Proxy, start: Callable[..., Worker], send: Callable[..., Any]
 ) -> None:
     url = emulator.queue("late")
     worker = start(url, "-P", "threads", "-c", "2", wait=20)
     send(url, "run", "slow", 3)
     wait_until(lambda: worker.steps("slow"))
+    returns = proxy.requests["ChangeMessageVisibility"]
     worker.process.terminate()
     wait_until(lambda: "Warm shutdown" in worker.log)
     send(url, "run", "late")
-    wait_until(lambda: emulator.bodies(url), 1.5, "the message is visible again")
+    wait_until(lambda: proxy.requests["ChangeMessageVisibility"] > returns, 1.5, "it is given back")
+    assert len(emulator.bodies(url)) == 1
     assert worker.process.poll() is None, "the slow task runs on"
     assert worker.process.wait(5) == 0, "nobody waits for a poll of 20 s"
     worker.has_run("slow")
