@@ -27,7 +27,8 @@ unit:
 	@$(PYTHON) -m pytest -n 2 -m "not real"
 
 real:
-	@$(PYTHON) -m pytest -n 2 --dist loadscope -m real
+	@# They wait more than they compute.
+	@$(PYTHON) -m pytest -n 3 --dist worksteal -m real
 
 clean: ## remove what the targets above have made here
 	@rm -rf .venv .lab build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -22,6 +22,8 @@ from deployer.settings import load
 from deployer.swarm import DockerSwarm
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+# Celery logs every look at a roll-out as a task received and succeeded.
+CHATTY = ("botocore", "boto3", "urllib3", "docker", "kombu", "celery.app.trace", "celery.worker.strategy")
 
 app = Celery("deployer", include=["deployer.tasks"])
 app.config_from_object("celeryconfig")
@@ -30,7 +32,7 @@ app.config_from_object("celeryconfig")
 def configure_logging(level: str | int) -> None:
     """Log to standard error, one line an event; the libraries below us only from WARNING on."""
     logging.basicConfig(format=LOG_FORMAT, level=level, stream=sys.stderr, force=True)
-    for chatty in ("botocore", "boto3", "urllib3", "docker", "kombu", "celery.app.trace"):
+    for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

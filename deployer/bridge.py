@@ -30,8 +30,11 @@ UNREACHABLE = (BotoCoreError, ClientError, OperationalError)
 Send = Callable[[events.Deploy], None]
 
 
-class _Stopped(Exception):  # noqa: N818 - no error
-    """SIGTERM came while the bridge was waiting for messages."""
+class _Stopped(BaseException):
+    """SIGTERM came while the bridge was waiting for messages.
+
+    No `Exception`: botocore takes those for failures of the connection and tries again.
+    """
 
 
 class Bridge:

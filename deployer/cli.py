@@ -47,18 +47,20 @@ def bridge() -> None:
     Needs DEPLOYER_QUEUE and DEPLOYER_TASK_QUEUE; several task queues, one for each Swarm, are separated by
     commas, and an event is deleted only when all of them have its task. Ends on SIGTERM.
     """
+    from kombu import Queue
+
     from deployer import app, events
     from deployer.bridge import Bridge, run
     from deployer.settings import load
+    from deployer.tasks import image_pushed, task_id
 
     settings = load()
     app.configure_logging(settings.log_level)
-    queues = app.task_queues()
+    # Celery knows its own queue only; the others are named in full.
+    queues = [Queue(name, routing_key=name) for name in app.task_queues()]
     url = app.queue_url(settings.need("queue"))
 
     def send(event: events.Deploy) -> None:
-        from deployer.tasks import image_pushed, task_id
-
         for queue in queues:
             image_pushed.apply_async(
                 (event.event,), task_id=task_id(event.id), queue=queue, ignore_result=True

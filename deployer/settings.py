@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr | None = Field(
         None,
-        description="Redis for results, events and remote control; optional, without it history is off",
+        description="Redis for the results of deployments; optional, without it there are none to ask for",
     )
     filter_label: str | None = Field(
         None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 import subprocess
 from contextlib import suppress
@@ -15,6 +16,7 @@ from lab.processes import Process, wait_until
 from lab.server import Server
 
 DOCKER, DOCKERD = "/usr/bin/docker", "/usr/sbin/dockerd"
+SOCKET_PATH = 107  # bytes, unix(7)
 API = "/v1.41"  # of engine 20.10
 
 
@@ -35,13 +37,18 @@ class Engine(Server):
     """An engine; its data stay for the next start, and its containers run on after a `kill`.
 
     Args:
-        root: a directory of its own; its path is at most 90 bytes long, that of a Unix socket 108.
+        root: a directory of its own, with a short path.
         namespaces: where it runs, with all its containers.
         log: where its output goes.
+
+    Raises:
+        ValueError: the path is too long for the sockets in it.
     """
 
     def __init__(self, root: Path, namespaces: Namespaces, log: Path) -> None:
         super().__init__("the engine")
+        if len(os.fsencode(root / "data/swarm/control.sock")) > SOCKET_PATH:
+            raise ValueError(f"the path of the lab is too long for a Unix socket in it: {root}")
         self.root = root
         self.namespaces = namespaces
         self._log = log

@@ -205,7 +205,7 @@ class Lab(Swarm):
     def bridge(self, queues: Queues, **settings: str) -> Process:
         """Start a bridge, and wait until it polls; settings as of `environment`."""
         env = self.environment(queues, **settings)
-        process = self.spawn("bridge", "deployer", "bridge", env=env)
+        process = self.spawn("bridge", sys.executable, "-m", "deployer", "bridge", env=env)
         wait_until(partial(_says, process, "Bridge started"), 30, "the bridge", every=0.02)
         return process
 
@@ -213,7 +213,8 @@ class Lab(Swarm):
         """Start a worker with these options of `celery worker`, and wait until it is ready."""
         env = self.environment(queues, **settings)
         name = f"worker-{next(self._numbers)}@%h"
-        process = self.spawn("worker", "celery", "-A", "deployer", "worker", "-n", name, *options, env=env)
+        command = [sys.executable, "-m", "celery", "-A", "deployer", "worker", "-n", name]
+        process = self.spawn("worker", *command, *options, env=env)
         wait_until(partial(_says, process, " ready."), 30, "the worker", every=0.02)
         return process
 

@@ -82,13 +82,17 @@ class Swarm:
         return [network["IPAddress"] for network in networks if network["IPAddress"]]
 
     def clear(self) -> None:
-        """Remove all services, configs and secrets, and wait until their containers are gone."""
+        """Remove all services, configs, secrets and networks, and wait until their containers are gone."""
         for kind in ("service", "config", "secret"):
             found = [one["ID"] for one in self.engine.get(f"/{kind}s")]
             if found:
                 self.docker(kind, "rm", *found)
         # The Swarm takes its time to remove the containers of a service that is gone.
         self.engine.remove_containers()
+        networks = self.engine.get(f"/networks?filters={_filter(scope='swarm')}")
+        for network in networks:
+            if not network["Ingress"]:
+                self.docker("network", "rm", network["Id"])
 
     def forget_images(self) -> None:
         """Remove every image that no container uses, so that the next task must pull."""

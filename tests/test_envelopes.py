@@ -47,7 +47,7 @@ def test_readable(body):
         ("9" * 5000, "not-json"),
         (b"\xff\xfe{}", "not-json"),
         (b"\xed\xa0\x80", "not-json"),
-        ({"a": object()}, "not-json"),
+        pytest.param({"a": object()}, "not-json", id="an object"),
         ({"a": float("nan")}, "not-json"),
         ({("a",): 1}, "not-json"),
         (sns("hello"), "not-json"),

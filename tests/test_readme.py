@@ -1,0 +1,46 @@
+"""The README says what the code does: its table of settings, its labels, its commands."""
+
+import re
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from deployer.cli import main
+from deployer.settings import Settings, variable
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def default_of(field):
+    if field.default in (None, ()):
+        return ""
+    return f"`{str(field.default).lower() if isinstance(field.default, bool) else f'{field.default}'}`"
+
+
+def table():
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        rows.append(f"| `{variable(name)}` | {default_of(field)} | {field.description} |")
+    return "\n".join(rows)
+
+
+def test_the_table_of_settings_is_that_of_the_code():
+    found = re.search(r"<!-- settings -->\n(.*?)\n<!-- /settings -->", README, re.DOTALL)
+    assert found
+    assert found[1] == table()
+
+
+def test_every_label_that_the_code_reads_is_in_the_table():
+    code = "".join(path.read_text() for path in (ROOT / "deployer").glob("*.py"))
+    read = set(re.findall(r'(?:flag|seconds|labels\.get)\("(deployer\.[a-z-]+)"', code))
+    documented = set(re.findall(r"^\| `(deployer\.[a-z-]+)", README, re.MULTILINE))
+    assert documented == read
+
+
+def test_every_command_of_the_readme_exists():
+    commands = set(re.findall(r"^\$ deployer ([a-z]+)", README, re.MULTILINE))
+    assert commands
+    for command in commands:
+        result = CliRunner().invoke(main, [command, "--help"])
+        assert result.exit_code == 0, result.output
