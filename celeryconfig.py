@@ -16,7 +16,6 @@ broker_url = _bus.BROKER_URL
 broker_transport_options = {
     "predefined_queues": {name: {"url": url} for name, url in _task_queues().items()},
     "wait_time_seconds": 20,  # long polls, 180 requests an hour
-    "polling_interval": 0,
 }
 broker_connection_retry_on_startup = True
 task_create_missing_queues = False

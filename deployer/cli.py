@@ -69,34 +69,105 @@ def bridge() -> None:
     run(Bridge(app.sqs_client(), url, send, settings.accept_events))
 
 
+WAIT = click.option(
+    "--wait", is_flag=True, help="Wait for the end of the roll-out (needs DEPLOYER_REDIS_URL)."
+)
+
+
 @main.command()
 @click.argument("service")
 @click.option("--image", metavar="IMAGE", help="Another tag or digest of the service's repository.")
 @click.option(
-    "--force",
-    is_flag=True,
-    help="Restart also on the same digest; try a digest that failed before.",
+    "--force", is_flag=True, help="Restart also on the same digest; try a digest that failed before."
 )
+@WAIT
 @_plainly
-def update(service: str, image: str | None, force: bool) -> None:
+def update(service: str, image: str | None, force: bool, wait: bool) -> None:
     """Bring SERVICE to what its tag means at the registry now.
 
-    The update is a task for the workers; the id that is printed is the deployment's everywhere: in logs, in
-    Flower, in the service's labels.
+    The update is a task for the workers; the id that is printed is the deployment's everywhere: in logs and
+    in the service's labels. With --wait the exit code is 1 if the roll-out failed or was rolled back.
     """
     from deployer.tasks import update_service
 
-    click.echo(update_service.delay(service, image=image, force=force).id)
+    _sent(update_service.delay(service, image=image, force=force), wait)
 
 
 @main.command()
 @click.argument("service")
+@WAIT
 @_plainly
-def rollback(service: str) -> None:
+def rollback(service: str, wait: bool) -> None:
     """Bring SERVICE back to the image that it ran before.
 
     The digest that it leaves is remembered and not rolled out again by itself.
     """
     from deployer.tasks import rollback_service
 
-    click.echo(rollback_service.delay(service).id)
+    _sent(rollback_service.delay(service), wait)
+
+
+def _sent(result: Any, wait: bool) -> None:
+    from redis.exceptions import RedisError
+
+    from deployer.settings import load
+
+    click.echo(result.id)
+    if not wait:
+        return
+    if load().redis is None:
+        raise click.ClickException("--wait asks Redis how the deployment ended: set DEPLOYER_REDIS_URL")
+    try:
+        report = result.get()
+    except RedisError as fault:
+        raise click.ClickException(f"Redis does not answer (DEPLOYER_REDIS_URL): {fault}") from fault
+    click.echo(f"{report['service']}: {report['outcome']}, {report['reason']} ({report['duration']:.1f} s)")
+
+
+@main.command()
+@click.argument("service", required=False)
+@click.option("--all", "everything", is_flag=True, help="All services: a freeze.")
+@click.option("--reason", default="held by hand", show_default=True, help="Why; every held push repeats it.")
+@_plainly
+def hold(service: str | None, everything: bool, reason: str) -> None:
+    """Roll nothing out to SERVICE, or to any service, until `deployer release`.
+
+    Asks the Swarm manager that DOCKER_HOST names. The hold is kept in the Swarm, outlives restarts and
+    `docker stack deploy`, and leaves a roll-out that is under way alone. A rollback by hand goes through.
+    """
+    from deployer import app, limits
+
+    if everything:
+        limits.set_freeze(app.swarm(), reason)
+    else:
+        limits.set_hold(app.swarm(), app.swarm().service(_one(service)).id, reason)
+    click.echo(f"{service or 'all services'}: held, {reason}")
+
+
+@main.command()
+@click.argument("service", required=False)
+@click.option("--all", "everything", is_flag=True, help="End the freeze of all services.")
+@_plainly
+def release(service: str | None, everything: bool) -> None:
+    """End a hold, and catch up with the newest push at once."""
+    from deployer import app, limits
+    from deployer.tasks import update_service
+
+    if everything:
+        limits.set_freeze(app.swarm(), None)
+        released = [found for found in app.swarm().services() if found.image]
+    else:
+        released = [app.swarm().service(_one(service))]
+        limits.set_hold(app.swarm(), released[0].id, None)
+    for found in released:
+        if found.hold:
+            click.echo(f"{found.name}: still held by its label deployer.hold; take it out of the stack file")
+        else:
+            update_service.apply_async((found.name,), {"deployment": {"by": "release"}})
+            click.echo(f"{found.name}: released")
+
+
+def _one(service: str | None) -> str:
+    if not service:
+        raise click.UsageError("name a service, or use --all")
+    return service

@@ -40,6 +40,9 @@ class DeploymentFailedError(PermanentError):
     Raised by `AsyncResult.get()`, so that nobody takes a failure for a success.
     """
 
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
 
 class SettingsError(PermanentError):
     """A setting is missing or wrong; the message names the variable and the fix."""

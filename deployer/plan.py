@@ -187,9 +187,8 @@ def decide(
     held_back = None if request.force or request.rollback else _held_back(service, manifest, tasks)
     if held_back:
         return Skip(Outcome.HELD, held_back)
-    waiting = _unsettled(service, request, rules, manifest, now) or _busy(
-        service, request, target, progress, now
-    )
+    waiting = _unsettled(service, request, rules, manifest, now)
+    waiting = waiting or _busy(service, request, rules, target, progress, now)
     if waiting:
         return waiting
     return Update(target, manifest, _state(service, request, target, progress, tasks, now), request.force)
@@ -251,16 +250,24 @@ def _unsettled(
 
 
 def _busy(
-    service: Service, request: Request, target: Image, progress: Progress, now: datetime
+    service: Service, request: Request, rules: Rules, target: Image, progress: Progress, now: datetime
 ) -> Wait | None:
     if request.rollback or service.flag("deployer.replace", default=False):
         return None
-    if not progress.engine_busy and not _just_written(service, now):
+    if not _under_way(service, rules, progress, now) and not _just_written(service, now):
         return None
     return Wait(
         LOOK_SECONDS,
         f"a roll-out is under way ({progress.ready}/{progress.wanted}); {target.digest} is next",
     )
+
+
+def _under_way(service: Service, rules: Rules, progress: Progress, now: datetime) -> bool:
+    """Whether the engine is at it, and for no longer than a roll-out may take."""
+    if not progress.engine_busy or not service.update_started_at:
+        return progress.engine_busy
+    timeout = service.seconds("deployer.timeout", rules.rollout_timeout)
+    return (now - moment(service.update_started_at)).total_seconds() < timeout
 
 
 def _just_written(service: Service, now: datetime) -> bool:

@@ -33,6 +33,14 @@ class OptionalRedisBackend(RedisBackend):
         del policy
         return fun(*args)
 
+    def on_task_call(self, producer: Any, task_id: str) -> None:
+        """Subscribe to the result of a task that is being sent, if Redis is there."""
+        try:
+            super().on_task_call(producer, task_id)
+        # Celery says RuntimeError when it has tried to subscribe often enough.
+        except (*self.connection_errors, OperationalError, OSError, RuntimeError) as fault:
+            log.warning("Redis does not answer, the task is sent without it (%s)", type(fault).__name__)
+
     def store_result(self, task_id: str, result: Any, state: str, *args: Any, **options: Any) -> Any:
         """Store a task's state, if Redis is there."""
         if time.monotonic() < self._resume_at:

@@ -162,6 +162,11 @@ class Service:
         """The engine's explanation of `update_state`."""
         return (self.raw.get("UpdateStatus") or {}).get("Message") or ""
 
+    @property
+    def update_started_at(self) -> str | None:
+        """When the engine began the last update, by its own clock; None when it does not say."""
+        return (self.raw.get("UpdateStatus") or {}).get("StartedAt") or None
+
     def flag(self, label: str, default: bool) -> bool:
         """A label that is true or false.
 

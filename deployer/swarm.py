@@ -137,7 +137,7 @@ class DockerSwarm:
             url = f"{client.base_url}/v{client.api_version}{path}"
             answer: requests.Response = client.request(method, url, timeout=TIMEOUT, **options)
         except (requests.RequestException, DockerException) as fault:
-            raise TemporaryError(f"{ENGINE} does not answer: {_brief(fault)}") from fault
+            raise TemporaryError(f"{ENGINE} does not answer (DOCKER_HOST): {_brief(fault)}") from fault
         if not answer.ok:
             raise _error(answer, missing, whom)
         return answer

@@ -233,5 +233,6 @@ class FakeSwarm:
 
     def _say(self, name: str, state: str) -> None:
         raw = self.raw[name]
-        raw["UpdateStatus"] = {"State": state, "Message": f"{state} by the engine"}
+        begun = (raw.get("UpdateStatus") or {}).get("StartedAt", self.now.isoformat())
+        raw["UpdateStatus"] = {"State": state, "StartedAt": begun, "Message": f"{state} by the engine"}
         raw["Version"]["Index"] = next(self._index)

@@ -37,7 +37,8 @@ class Queues:
 class Aws(Server):
     """The emulator on a free port.
 
-    A stop with a later start, and a freeze, keep the queues and what is in them; `kill` loses all.
+    A freeze, and a stop with a later start, keep the queues and what is in them: messages in flight, their
+    receipts, delays and receive counts too. After `kill` it is as it was at the last stop.
 
     Args:
         root: a directory of its own.

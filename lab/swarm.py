@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -89,10 +90,18 @@ class Swarm:
                 self.docker(kind, "rm", *found)
         # The Swarm takes its time to remove the containers of a service that is gone.
         self.engine.remove_containers()
-        networks = self.engine.get(f"/networks?filters={_filter(scope='swarm')}")
-        for network in networks:
-            if not network["Ingress"]:
-                self.docker("network", "rm", network["Id"])
+        self._remove_networks()
+
+    def _remove_networks(self) -> None:
+        def gone() -> bool:
+            found = self.engine.get(f"/networks?filters={_filter(scope='swarm')}")
+            left = [network["Id"] for network in found if not network["Ingress"]]
+            if left:
+                with suppress(RuntimeError):  # it is being removed: the engine says yes before it is done
+                    self.docker("network", "rm", *left)
+            return not left
+
+        wait_until(gone, 30, "a Swarm without networks", every=0.1)
 
     def forget_images(self) -> None:
         """Remove every image that no container uses, so that the next task must pull."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """Engine, registry, SQS and Redis, shared by the tests of this process."""
     with Lab(tmp_path_factory.mktemp("lab"), keep_logs=True) as started:
         yield started
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose name leaves room for that of a Unix socket (108 bytes with it)."""
+    with tempfile.TemporaryDirectory(prefix="lab-", ignore_cleanup_errors=True) as path:
+        yield Path(path)
 
 
 @pytest.fixture

@@ -267,3 +267,63 @@ def test_a_wrong_setting_is_one_line_and_no_stack_trace(lab, queues, command, ch
     assert done.returncode
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def deployer_command(lab, queues, *argv, **settings):
+    env = lab.environment(queues, **settings)
+    return subprocess.run([*CLI, *argv], env=env, capture_output=True, text=True, timeout=120)
+
+
+def test_wait_tells_how_it_ended_and_so_does_the_exit_code(lab, queues):
+    lab.worker(queues)
+    lab.push(WEB, "v1")
+    lab.create("web", WEB, port=8101)
+    good = lab.push(WEB, "v2")
+    done = deployer_command(lab, queues, "update", "web", "--wait")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "web: updated, 1/1 running" in done.stdout
+    lab.push(WEB, "broken", kind="crash")
+    failed = deployer_command(lab, queues, "update", "web", "--wait")
+    assert failed.returncode == 1
+    assert "web: rolled-back, web.1: task: non-zero exit (7)" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert lab.image_of("web") == on(good)
+    again = deployer_command(lab, queues, "update", "web", "--wait")
+    assert "web: held, this digest was given up before" in again.stdout
+
+
+def test_a_task_is_sent_also_when_redis_is_gone(lab, queues):
+    done = deployer_command(lab, queues, "update", "web", REDIS_URL="redis://127.0.0.1:1")
+    assert done.returncode == 0
+    assert lab.aws.count(queues.tasks) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_hold_and_release_by_command(lab, queues, deployer):
+    lab.push(WEB, "v1")
+    lab.create("web", WEB, port=8101)
+    assert "web: held, audit" in deployer_command(lab, queues, "hold", "web", "--reason", "audit").stdout
+    before = version(lab, "web")
+    publish(lab, queues)
+    wait_until(lambda: "ended: held, held: audit" in deployer[1].text, what="the held push")
+    assert version(lab, "web") == before
+    newest = publish(lab, queues, text="v3")
+    assert "web: released" in deployer_command(lab, queues, "release", "web").stdout
+    rolled_out(lab, "web", on(newest))
+    drained(lab, queues)
+    deployer_command(lab, queues, "hold", "--all", "--reason", "freeze")
+    frozen = publish(lab, queues, text="v4")
+    wait_until(lambda: "ended: held, held: freeze" in deployer[1].text, what="the frozen push")
+    assert lab.image_of("web") == on(newest)
+    deployer_command(lab, queues, "release", "--all")
+    rolled_out(lab, "web", on(frozen))
+
+
+def test_rollback_by_hand_with_one_command(lab, queues, deployer):
+    first = lab.push(WEB, "v1")
+    lab.create("web", WEB, port=8101)
+    rolled_out(lab, "web", on(publish(lab, queues)))
+    drained(lab, queues)
+    done = deployer_command(lab, queues, "rollback", "web", "--wait")
+    assert "web: rolled-back" in done.stdout
+    assert lab.image_of("web") == on(first)

@@ -202,9 +202,9 @@ def control_groups(name):
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_nothing_is_left_when_the_owner_dies(tmp_path, end):
+def test_nothing_is_left_when_the_owner_dies(short_path, end):
     before = state_of_the_machine()
-    place = tmp_path / "lab"
+    place = short_path / "lab"
     owner = subprocess.Popen(
         ["unshare", "--mount", "sh", "-ec", BESIDE_ANOTHER, "sh", sys.executable, "-c", OWNER, str(place)],
         stdout=subprocess.PIPE,
@@ -223,9 +223,9 @@ def test_nothing_is_left_when_the_owner_dies(tmp_path, end):
     assert state_of_the_machine() == before
 
 
-def test_logs_and_what_was_there_before_are_kept(tmp_path):
-    (tmp_path / "mine").write_text("mine")
-    with Lab(tmp_path, keep_logs=True) as lab:
+def test_logs_and_what_was_there_before_are_kept(short_path):
+    (short_path / "mine").write_text("mine")
+    with Lab(short_path, keep_logs=True) as lab:
         assert "Swarm: active" in lab.docker("info")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", "mine"]
-    assert "API listen on" in (tmp_path / "logs" / "dockerd.log").read_text()
+    assert sorted(path.name for path in short_path.iterdir()) == ["logs", "mine"]
+    assert "API listen on" in (short_path / "logs" / "dockerd.log").read_text()

@@ -1,6 +1,7 @@
 """Whole deployments against the Swarm in memory: what a user sees at the end, and what was written."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -372,3 +373,13 @@ def test_an_update_over_the_pace_waits_and_looks_do_not_count(swarm):
     assert isinstance(waiting, Again)
     assert 0 < waiting.seconds <= 60
     assert runs.run("other", task="t9").outcome is Outcome.UPDATED
+
+
+def test_a_roll_out_of_somebody_else_that_hangs_is_not_waited_for_for_ever(swarm):
+    runs = Runs(swarm, Rules(rollout_timeout=60))
+    swarm.raw["web"]["UpdateStatus"] = {"State": "updating", "StartedAt": swarm.now.isoformat()}
+    swarm.push(WEB, digest(2))
+    assert isinstance(runs.step(), Again)
+    swarm.now += timedelta(seconds=61)
+    runs.step()
+    assert swarm.image("web") == pinned(2)
