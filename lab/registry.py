@@ -161,12 +161,22 @@ class Registry(Server):
         return status, headers, answer
 
     def request(
-        self, method: str, path: str, body: bytes = b"", kind: str = "", password: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        kind: str = "",
+        password: str | None = None,
+        accept: str = "",
     ) -> Answer:
-        """One request, with the password that is accepted if none is given; status, headers and body."""
+        """One request, with the password that is accepted if none is given; status, headers and body.
+
+        `kind` is the media type of the body, `accept` the one that the answer may have.
+        """
         login = f"{self.user}:{self.password if password is None else password}"
         headers = {"Authorization": "Basic " + base64.b64encode(login.encode()).decode()}
-        return self.ask(method, path, body, {**headers, **({"Content-Type": kind} if kind else {})})
+        headers |= {name: value for name, value in (("Content-Type", kind), ("Accept", accept)) if value}
+        return self.ask(method, path, body, headers)
 
     def ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """One request with these headers; status, headers and body.

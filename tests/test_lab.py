@@ -40,6 +40,10 @@ def test_a_service_with_a_port_is_seen_inside_and_through_a_forwarded_port(lab):
 
 def test_an_index_with_an_attestation_can_be_run(lab):
     digest = lab.push_index("team/web:multi", "of an index")
+    index = json.loads(
+        lab.registry.request("GET", f"/v2/team/web/manifests/{digest}", accept=images.INDEX)[2]
+    )
+    assert [one["platform"]["os"] for one in index["manifests"]] == ["linux", "unknown"]
     lab.create("web", "team/web:multi")
     assert lab.image_of("web") == f"{HOST}/team/web:multi@{digest}"
     wait_until(lambda: lab.pages("web") == ["of an index"], what="the page")
@@ -212,11 +216,14 @@ def test_nothing_is_left_when_the_owner_dies(short_path, end):
         text=True,
         cwd=Path(__file__).parent.parent,
     )
-    name, *pids = owner.stdout.readline().split()
-    assert control_groups(name)
-    assert all(Path(f"/proc/{pid}").exists() for pid in pids)
-    owner.send_signal(end)
-    owner.wait(30)
+    try:
+        name, *pids = owner.stdout.readline().split()
+        assert control_groups(name)
+        assert all(Path(f"/proc/{pid}").exists() for pid in pids)
+        owner.send_signal(end)
+        owner.wait(30)
+    finally:
+        owner.kill()
     wait_until(lambda: not place.exists(), what="the directory gone")
     wait_until(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()], what="no process left")
     assert not control_groups(name)
