@@ -26,6 +26,10 @@ class NotFoundError(PermanentError):
     """What was asked for does not exist: a service, a tag, a repository."""
 
 
+class NoSuchServiceError(NotFoundError):
+    """The Swarm has no such service, maybe not any more."""
+
+
 class AccessDeniedError(PermanentError):
     """The credentials are good for nothing here; the message names the permission that is missing."""
 

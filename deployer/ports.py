@@ -27,7 +27,7 @@ class Swarm(Protocol):
     """The target of deployments, as far as a roll-out needs it."""
 
     def service(self, name: str) -> Service:
-        """Read one service by name or id; NotFoundError if there is none."""
+        """Read one service by name or id; NoSuchServiceError if there is none."""
 
     def tasks(self, service_id: str) -> Sequence[Mapping[str, Any]]:
         """Read the tasks of a service, with those of its recent past."""

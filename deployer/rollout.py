@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from deployer.convergence import Phase, Progress, assess, moment
-from deployer.errors import AccessDeniedError, NotFoundError, PermanentError, StaleVersionError
+from deployer.errors import AccessDeniedError, NoSuchServiceError, PermanentError, StaleVersionError
 from deployer.images import Image
 from deployer.limits import Pace, give_slot_back, take_slot
 from deployer.plan import (
@@ -116,7 +116,7 @@ class Deployer:
         """
         try:
             return self._look_and_act(name, request, watch)
-        except NotFoundError as fault:
+        except NoSuchServiceError as fault:
             gone = request.by == "event" and watch is None
             return Report(
                 Outcome.IGNORED if gone else Outcome.FAILED,

@@ -22,6 +22,7 @@ from deployer import limits
 from deployer.errors import (
     AccessDeniedError,
     DeployerError,
+    NoSuchServiceError,
     NotFoundError,
     PermanentError,
     StaleVersionError,
@@ -54,10 +55,13 @@ class DockerSwarm:
         """One service by its name or id.
 
         Raises:
-            NotFoundError: there is no such service.
+            NoSuchServiceError: there is no such service.
             TemporaryError, PermanentError: see `_request`.
         """
-        return Service(self._get(f"/services/{_path(name)}", missing=f"no service {name!r} in this Swarm"))
+        try:
+            return Service(self._get(f"/services/{_path(name)}"))
+        except NotFoundError as fault:
+            raise NoSuchServiceError(f"no service {name!r} in this Swarm") from fault
 
     def tasks(self, service_id: str) -> Sequence[Mapping[str, Any]]:
         """The tasks of a service, with those of its recent past (the engine keeps five for each slot)."""

@@ -14,7 +14,7 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from deployer.errors import NotFoundError, StaleVersionError
+from deployer.errors import NoSuchServiceError, NotFoundError, StaleVersionError
 from deployer.images import Image
 from deployer.limits import Ledger
 from deployer.ports import Credentials
@@ -160,7 +160,7 @@ class FakeSwarm:
     def _name(self, name_or_id: str) -> str:
         name = name_or_id.removeprefix("id-")
         if name not in self.raw:
-            raise NotFoundError(f"no service {name!r} in this Swarm")
+            raise NoSuchServiceError(f"no service {name!r} in this Swarm")
         return name
 
     def _write(self, name: str, spec: dict[str, Any]) -> None:

@@ -58,7 +58,9 @@ class _Handler(BaseHTTPRequestHandler):
             body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
             self._answer(status, {"Content-Type": "application/json"}, body)
             return
-        status, headers, body = self._registry.ask(self.command, self.path, b"", dict(self.headers))
+        # A client says in several Accept headers what it takes.
+        asked = {name: ", ".join(self.headers.get_all(name, [])) for name in self.headers}
+        status, headers, body = self._registry.ask(self.command, self.path, b"", asked)
         passed = {name: value for name, value in headers.items() if name.lower() not in NOT_PASSED}
         self._answer(status, passed, body, headers.get("Content-Length"))
 

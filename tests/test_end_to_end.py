@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import HOST, wait_until
+from lab import HOST, failing, wait_until
 
 pytestmark = pytest.mark.real
 WEB = "team/web:latest"
@@ -159,6 +159,19 @@ def test_a_worker_killed_in_mid_task_is_replaced_by_another(lab, queues):
 
 
 def test_a_token_that_the_registry_refuses_is_replaced_by_a_fresh_one(lab, queues, deployer):
+    lab.push(WEB, "v1")
+    lab.create("web", WEB, port=8101)
+    rolled_out(lab, "web", on(publish(lab, queues)))  # the worker has a token now
+    drained(lab, queues)
+    newer = lab.push(WEB, "v3")
+    with failing(lab.registry, 1) as told:
+        lab.aws.send(queues.events, json.dumps(lab.event(WEB, newer)))
+        rolled_out(lab, "web", on(newer))
+        assert told.failed == 1
+    assert "refuses access" not in deployer[1].text
+
+
+def test_tokens_that_are_refused_for_good_end_the_deployment_with_the_registrys_words(lab, queues, deployer):
     lab.push(WEB, "v1")
     lab.create("web", WEB, port=8101)
     rolled_out(lab, "web", on(publish(lab, queues)))

@@ -69,8 +69,9 @@ def test_a_roll_out_that_fails_is_rolled_back_and_not_repeated(lab, queues, kind
 
 def test_start_first_keeps_the_old_task_while_the_new_one_fails(lab, queues):
     lab.worker(queues)
-    good = lab.push(WEB, "v1")
-    lab.create("web", WEB, *FAST, "--update-order", "start-first", port=8101)
+    # Two tasks run side by side for a while, so they must not want the same port.
+    good = lab.push(WEB, "v1", kind="job", seconds=10_000)
+    lab.create("web", WEB, *FAST, "--update-order", "start-first")
     old = lab.tasks_of("web")
     lab.push(WEB, "broken", kind="crash")
     assert deploy(lab, queues)["outcome"] == "rolled-back"
@@ -100,6 +101,45 @@ def test_a_task_that_finds_no_node_times_out_with_the_schedulers_reason(lab, que
     assert report["outcome"] == "failed"
     assert "no suitable node" in report["reason"]
     assert "left as it is" in report["reason"]
+
+
+def test_an_image_that_cannot_be_pulled_is_rolled_back(lab, queues):
+    lab.worker(queues)
+    good = lab.push(WEB, "v1")
+    lab.create("web", WEB, *FAST, port=8101)
+    broken = lab.push(WEB, "never pulled")
+    manifest = json.loads(lab.registry.request("GET", f"/v2/team/web/manifests/{broken}")[2])
+    lab.registry.request("DELETE", f"/v2/team/web/blobs/{manifest['config']['digest']}")
+    report = deploy(lab, queues)
+    assert report["outcome"] == "rolled-back"
+    assert "No such image" in report["reason"]
+    assert lab.image_of("web") == on(good)
+    wait_until(lambda: lab.page(8101) == "v1", what="the good page")
+
+
+def test_an_operator_who_updates_in_mid_roll_out_has_the_last_word(lab, queues):
+    worker = lab.worker(queues)
+    old = lab.push(WEB, "v1")
+    lab.create("web", WEB, "--update-monitor", "10s", port=8101)
+    lab.bridge(queues)
+    new = publish(lab, queues)
+    rolled_out(lab, "web", on(new))
+    lab.docker("service", "update", "--detach", "--with-registry-auth", "--image", on(old), "web")
+    wait_until(lambda: "ended: superseded, somebody else updated" in worker.text, what="the end")
+    lab.aws.send(queues.events, json.dumps(lab.event(WEB, new)))
+    wait_until(lambda: "somebody moved the service away" in worker.text, what="the duplicate left alone")
+    assert lab.image_of("web") == on(old)
+
+
+def test_a_service_scaled_in_mid_roll_out_is_followed_to_its_end(lab, queues):
+    worker = lab.worker(queues)
+    lab.push(WEB, "v1", kind="job", seconds=10_000)
+    lab.create("web", WEB, "--update-monitor", "4s")
+    lab.bridge(queues)
+    new = publish(lab, queues, kind="job", seconds=10_000)
+    rolled_out(lab, "web", on(new))
+    lab.docker("service", "scale", "--detach", "web=3")
+    wait_until(lambda: "ended: updated, 3/3 running" in worker.text, 40, "the end")
 
 
 def test_a_service_removed_in_mid_roll_out_ends_as_failed(lab, queues):
@@ -144,7 +184,7 @@ def test_a_backlog_leads_to_one_update(lab, queues):
 
 def test_no_more_services_roll_at_once_than_allowed_whatever_the_number_of_workers(lab, queues):
     lab.push(WEB, "v1")
-    names = [f"web{number}" for number in range(8)]
+    names = [f"web{number}" for number in range(10)]
     for number, name in enumerate(names):
         lab.create(name, WEB, "--update-monitor", "1s", port=8110 + number, wait=False)
     wait_until(lambda: all(lab.is_up(name) for name in names), 60, "all services up")

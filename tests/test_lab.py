@@ -176,6 +176,9 @@ def test_a_spawned_process_leaves_a_log(lab, queues):
 
 
 OWNER = """
+import signal
+# Ctrl-C is ignored by what a shell without job control starts in the background, and by its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import sys, time
 from pathlib import Path
 from lab import Lab

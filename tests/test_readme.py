@@ -44,3 +44,10 @@ def test_every_command_of_the_readme_exists():
     for command in commands:
         result = CliRunner().invoke(main, [command, "--help"])
         assert result.exit_code == 0, result.output
+
+
+def test_every_fault_is_proved_by_a_test_that_exists():
+    named = set(re.findall(r"`(test_[a-z_]+)`", (ROOT / "docs" / "faults.md").read_text()))
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert named
+    assert not {name for name in named if f"def {name}(" not in tests}

@@ -383,3 +383,15 @@ def test_a_roll_out_of_somebody_else_that_hangs_is_not_waited_for_for_ever(swarm
     swarm.now += timedelta(seconds=61)
     runs.step()
     assert swarm.image("web") == pinned(2)
+
+
+def test_an_event_for_a_tag_that_is_gone_from_the_registry_is_a_failure_and_not_passed_over(swarm, runs):
+    swarm.tags.clear()
+    report = runs.run(hint=digest(2))
+    assert report.outcome is Outcome.FAILED
+    assert "has no" in report.reason
+
+
+def test_an_event_for_a_service_that_is_gone_is_nobody_s_concern(swarm, runs):
+    swarm.remove("web")
+    assert runs.run().outcome is Outcome.IGNORED
