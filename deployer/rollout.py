@@ -229,9 +229,8 @@ class Deployer:
         if progress.phase is Phase.CONVERGED or _ended_long_ago(look, watch):
             if state.by == "rollback":
                 return self._went_back(look, request, watch)
-            return self._report(
-                look, request, Outcome.UPDATED, f"{progress.ready}/{progress.wanted} running", watch
-            )
+            count = f"{progress.ready}/{progress.wanted} {'complete' if service.is_job else 'running'}"
+            return self._report(look, request, Outcome.UPDATED, count, watch)
         failure = _failure(look, watch, service.seconds("deployer.timeout", self.rules.rollout_timeout))
         if failure:
             return self._fail(look, request, watch, failure)

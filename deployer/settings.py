@@ -80,6 +80,9 @@ class Settings(BaseSettings):
         le=86_400,
         description="seconds that a tag must be quiet before its push is rolled out",
     )
+    notify_urls: SecretStr | None = Field(
+        None, description="Apprise URLs; reserved for notifications, which are not sent yet"
+    )
     allow_registries: Words = Field(
         (),
         description="registries that `allow_repository_change` may move a service to, beside its own",

@@ -91,3 +91,18 @@ def test_global_services_are_updated_and_jobs_are_not_run_again(lab, queues, opt
     wanted = new if options[1] == "global" else old
     assert lab.image_of("it").endswith(wanted)
     assert ("ended: updated" if wanted == new else "ended: ignored, it is a job") in worker.text
+
+
+def test_a_job_is_run_again_where_its_label_asks_for_it(lab, queues):
+    worker = lab.worker(queues)
+    lab.push(WEB, "v1", kind="job")
+    options = ("--mode", "replicated-job", "--replicas", "2", "--label", "deployer.run-job=true")
+    lab.create("migrate", WEB, *options, wait=False)
+    wait_until(lambda: len(lab.tasks_of("migrate")) == 2, what="the first run")
+    new = lab.push(WEB, "v2", kind="job")
+    argv = [sys.executable, "-m", "deployer", "update", "migrate"]
+    subprocess.run(argv, env=lab.environment(queues), check=True)
+    wait_until(lambda: "of service migrate ended" in worker.text, 40, "the end of the deployment")
+    assert "ended: updated, 2/2 complete" in worker.text
+    done = [task for task in lab.tasks("migrate") if task["Spec"]["ContainerSpec"]["Image"].endswith(new)]
+    assert [task["Status"]["State"] for task in done] == ["complete", "complete"]

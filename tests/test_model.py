@@ -93,7 +93,7 @@ class Deployments(RuleBasedStateMachine):
 
     def take(self, message):
         service, request, watch = message
-        before = self.swarm.image(service)
+        before = self.swarm.service(service)
         writes = len(self.swarm.writes)
         step = self.deployer.advance(service, request, watch)
         self.check_write(service, request, before, writes)
@@ -106,7 +106,7 @@ class Deployments(RuleBasedStateMachine):
         """At most one write; forward to the registry's newest, or back to a digest that ran before."""
         made = self.swarm.writes[writes:]
         assert len(made) <= 1
-        if not made or made[0][1] == before:
+        if not made or made[0][1] == before.image_text:
             return
         state = self.swarm.service(service).state
         if state.by == "rollback":
@@ -115,6 +115,7 @@ class Deployments(RuleBasedStateMachine):
         else:
             assert not self.frozen
             assert made[0][1].endswith(digest(self.newest))
+            assert digest(self.newest) not in before.state.failures
 
     # -- what must hold --------------------------------------------------------------------------------
 
