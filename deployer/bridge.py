@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from kombu.exceptions import OperationalError
 
 from deployer import events
+from deployer.errors import brief
 
 log = logging.getLogger(__name__)
 
@@ -151,11 +152,6 @@ class Bridge:
         until = time.monotonic() + random.uniform(longest / 2, longest)  # noqa: S311 - jitter
         while not self._stopping and time.monotonic() < until:
             time.sleep(0.2)
-
-
-def brief(fault: Exception) -> str:
-    """One line of an error, without the request that it repeats."""
-    return f"{type(fault).__name__}: {fault}".split("\n", 1)[0][:300]
 
 
 def _sent_at(attributes: Mapping[str, str]) -> datetime | None:

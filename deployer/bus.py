@@ -27,6 +27,7 @@ from celery.worker import state as worker_state
 from kombu.transport import SQS, TRANSPORT_ALIASES
 
 from deployer import polling
+from deployer.errors import brief
 from deployer.polling import Poller, Settler, Waker
 
 log = logging.getLogger(__name__)
@@ -138,7 +139,7 @@ class Channel(SQS.Channel):
         except Exception as fault:  # noqa: BLE001 - an exception would end the worker
             # Celery would delete some of these. Left alone, they reach the dead-letter queue.
             name = message.get("MessageId")
-            log.error("Message %s of queue %s is no task, left: %s", name, queue, polling.brief(fault))
+            log.error("Message %s of queue %s is no task, left: %s", name, queue, brief(fault))
             if message["ReceiptHandle"] in self._held:
                 self.qos.ack(message["ReceiptHandle"])
 

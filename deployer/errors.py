@@ -50,3 +50,9 @@ class DeploymentFailedError(PermanentError):
 
 class SettingsError(PermanentError):
     """A setting is missing or wrong; the message names the variable and the fix."""
+
+
+def brief(fault: Exception) -> str:
+    """An error in one line for the log."""
+    # The first line only: SQS may answer a bad signature with the request's headers, token and all.
+    return f"{type(fault).__name__}: {fault}".split("\n", 1)[0][:300]

@@ -19,6 +19,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 from celery.signals import worker_shutting_down
 
+from deployer.errors import brief
+
 log = logging.getLogger(__name__)
 
 LONGEST_BACKOFF = 30.0  # seconds between two polls of an SQS that does not answer
@@ -221,12 +223,6 @@ def _backoff(faults: int, longest: float) -> float:
 
 def _code(fault: Exception) -> str:
     return str(fault.response.get("Error", {}).get("Code")) if isinstance(fault, ClientError) else ""
-
-
-def brief(fault: Exception) -> str:
-    """An error in one line for the log."""
-    # The first line only: SQS may answer a bad signature with the request's headers, token and all.
-    return f"{type(fault).__name__}: {fault}".split("\n", 1)[0][:300]
 
 
 def region_of(url: str) -> dict[str, str]:
