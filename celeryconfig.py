@@ -41,7 +41,10 @@ redis_socket_connect_timeout = redis_socket_timeout = 1.0
 # -- the worker waits on sockets, so threads serve it better than processes ---------------------------
 worker_pool = "threads"
 worker_concurrency = 4
-# SQS has no exchange between processes.
-worker_enable_remote_control = False
-worker_send_task_events = False
 enable_utc = True
+
+# -- events and remote control: over Redis, because SQS has no exchange between processes -------------
+monitoring_secret_url = _settings.redis  # `celery inspect conf` hides what is called secret
+worker_send_task_events = worker_enable_remote_control = _settings.redis is not None
+# A deployment is sent again for each look; only what workers do with it is worth an event.
+task_send_sent_event = False

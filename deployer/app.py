@@ -10,11 +10,12 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from celery import Celery, signals
+from celery import signals
 from celery.utils.time import rate
 
 from deployer.errors import SettingsError
 from deployer.limits import Pace
+from deployer.monitoring import MonitoredCelery
 from deployer.plan import Rules
 from deployer.registry import Registries
 from deployer.rollout import Deployer
@@ -25,7 +26,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 # Celery logs every look at a roll-out as a task received and succeeded.
 CHATTY = ("botocore", "boto3", "urllib3", "docker", "kombu", "celery.app.trace", "celery.worker.strategy")
 
-app = Celery("deployer", include=["deployer.tasks"])
+app = MonitoredCelery("deployer", include=["deployer.tasks"])
 app.config_from_object("celeryconfig")
 
 

@@ -25,13 +25,14 @@ class Redis(Server):
 
     def answers(self) -> bool:
         """Whether it answers a PING."""
-        return self._send(b"PING").startswith(b"+PONG")
+        return self.command(b"PING").startswith(b"+PONG")
 
-    def _send(self, command: bytes) -> bytes:
+    def command(self, command: bytes) -> bytes:
+        """Send an inline command; the beginning of its answer."""
         with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
             connection.sendall(command + b"\r\n")
             return connection.recv(1000)
 
     def clear(self) -> None:
         """Forget everything."""
-        self._send(b"FLUSHALL")
+        self.command(b"FLUSHALL")
