@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import sys
+import time
 from functools import lru_cache
 from typing import Any
 
@@ -13,28 +13,22 @@ from botocore.exceptions import BotoCoreError, ClientError
 from celery import signals
 from celery.utils.time import rate
 
+from deployer import bus, health, logs, metrics, notifications
 from deployer.errors import SettingsError
 from deployer.limits import Pace
 from deployer.monitoring import MonitoredCelery
 from deployer.plan import Rules
 from deployer.registry import Registries
 from deployer.rollout import Deployer
-from deployer.settings import load
+from deployer.settings import Settings, load
 from deployer.swarm import DockerSwarm
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-# Celery logs every look at a roll-out as a task received and succeeded.
-CHATTY = ("botocore", "boto3", "urllib3", "docker", "kombu", "celery.app.trace", "celery.worker.strategy")
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 3.0  # that a worker's end waits for notifications
 
 app = MonitoredCelery("deployer", include=["deployer.tasks"])
 app.config_from_object("celeryconfig")
-
-
-def configure_logging(level: str | int) -> None:
-    """Log to standard error, one line an event; the libraries below us only from WARNING on."""
-    logging.basicConfig(format=LOG_FORMAT, level=level, stream=sys.stderr, force=True)
-    for chatty in CHATTY:
-        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 @signals.setup_logging.connect
@@ -42,7 +36,77 @@ def _log_as_set(loglevel: int | str | None = None, **_: Any) -> None:
     # Celery's own default is WARNING, so the more talkative of its option and our setting is meant.
     wanted = logging.getLevelNamesMapping()[load().log_level]
     asked = logging.getLevelName(loglevel) if isinstance(loglevel, str) else loglevel
-    configure_logging(min(wanted, asked) if isinstance(asked, int) and asked else wanted)
+    level = min(wanted, asked) if isinstance(asked, int) and asked else wanted
+    logs.configure(level, load().log_format)
+
+
+@signals.worker_ready.connect
+def _show_worker(sender: Any, **_: Any) -> None:
+    """Serve what Prometheus, HEALTHCHECK and people want to know of this worker."""
+    settings = load()
+    checks: list[health.Check] = [
+        health.LoopCheck(sender.hub.call_soon),
+        health.silence(bus.silent_seconds),
+        health.stuck(bus.longest_running),
+    ]
+    if settings.metrics_address:
+        metrics.watch(bus.last_poll_at, bus.in_flight, registries().issued)
+    _show("worker", settings, *checks)
+
+
+def show_bridge(bridge: Any) -> None:
+    """Serve what Prometheus, HEALTHCHECK and people want to know of a bridge."""
+    if load().metrics_address:
+        metrics.watch(lambda: bridge.polled_at, lambda: 0)
+    _show("bridge", load(), health.silence(lambda: time.monotonic() - bridge.begun))
+
+
+def _show(role: str, settings: Settings, *checks: health.Check) -> None:
+    if settings.metrics_address:
+        log.info("Metrics are served at http://%s:%d/metrics", *metrics.serve(settings.metrics_address))
+    if settings.health_file:
+        health.Heart(settings.health_file, role, *checks).start()
+
+
+def count_event(kind: str) -> None:
+    """Count a message of the events queue."""
+    metrics.EVENTS.labels(kind).inc()
+
+
+@lru_cache(maxsize=1)
+def notifier() -> notifications.Notifier:
+    """Who tells people how deployments ended, one for the process.
+
+    Raises:
+        SettingsError: DEPLOYER_NOTIFY_URLS or DEPLOYER_NOTIFY_TEMPLATE is wrong.
+    """
+    settings = load()
+    urls = notifications.targets(settings.notify_urls.get_secret_value() if settings.notify_urls else "")
+    notifications.check(urls)
+
+    def counted(taken: bool) -> None:
+        metrics.NOTIFICATIONS.labels("sent" if taken else "failed").inc()
+
+    return notifications.Notifier(urls, settings.notify_template, counted=counted)
+
+
+@signals.worker_init.connect
+def _check_notifications(**_: Any) -> None:
+    try:
+        notifier()
+    except SettingsError as fault:
+        raise SystemExit(f"deployer: {fault}") from None
+
+
+@signals.worker_shutdown.connect
+def _send_notifications(**_: Any) -> None:
+    notifier().flush(FLUSH_SECONDS)
+
+
+@lru_cache(maxsize=1)
+def registries() -> Registries:
+    """Credentials for registries, one cache for the process."""
+    return Registries()
 
 
 @lru_cache(maxsize=1)
@@ -63,7 +127,7 @@ def deployer() -> Deployer:
         max_rollouts=settings.max_rollouts,
         allow_registries=settings.allow_registries,
     )
-    return Deployer(swarm(), Registries(), rules, Pace(rate(settings.rate_limit or "")))
+    return Deployer(swarm(), registries(), rules, Pace(rate(settings.rate_limit or "")))
 
 
 def sqs_client(read_timeout: float = 30.0) -> Any:

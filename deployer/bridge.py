@@ -19,6 +19,7 @@ from kombu.exceptions import OperationalError
 
 from deployer import events
 from deployer.errors import brief
+from deployer.logs import about
 
 log = logging.getLogger(__name__)
 
@@ -44,24 +45,36 @@ class Bridge:
     Args:
         sqs: a boto3 SQS client.
         queue_url: the events queue.
+        counted: told the kind of every message: of its push, `ignored` or `rejected`.
         send: hands an event to every task queue; raises `OperationalError` if one does not take it.
         accept: the opt-in kinds of event.
     """
 
-    def __init__(self, sqs: Any, queue_url: str, send: Send, accept: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        sqs: Any,
+        queue_url: str,
+        send: Send,
+        accept: Collection[str] = (),
+        counted: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._sqs = sqs
         self._queue_url = queue_url
         self._send = send
         self._accept = accept
+        self._counted = counted
         self._stopping = False
         self._polling = False
         self._faults = 0
+        self.begun = time.monotonic()  # the turn under way, with its retries
+        self.polled_at: float | None = None  # when SQS last answered a poll, on time.monotonic's clock
 
     def run(self) -> None:
         """Receive and hand on, until `stop`. Nothing that AWS or a message does ends it."""
         while not self._stopping:
             try:
                 self.turn()
+                self.begun = time.monotonic()
             except _Stopped:
                 break
             except UNREACHABLE as fault:
@@ -109,6 +122,7 @@ class Bridge:
             )
         finally:
             self._polling = False
+        self.polled_at = time.monotonic()
         messages: Sequence[Mapping[str, Any]] = answer.get("Messages") or ()
         return messages
 
@@ -118,9 +132,12 @@ class Bridge:
         event = events.parse(message.get("Body") or "", accept=self._accept, sent_at=_sent_at(attributes))
         match event:
             case events.Deploy():
-                self._send(event)
-                log.info("Event %s: push of %s, %s", event.id, event.image, event.digest or "no digest")
+                with about(event=event.id):
+                    self._send(event)
+                    log.info("Push of %s, %s", event.image, event.digest or "no digest")
+                self._counted(event.kind)
             case events.Ignore():
+                self._counted("ignored")
                 log.debug(
                     "Ignored message %s: %s %s",
                     message.get("MessageId"),
@@ -132,6 +149,7 @@ class Bridge:
                 level = logging.DEBUG if again else logging.ERROR
                 text = "Rejected message %s, left for the dead-letter queue: %s %s"
                 log.log(level, text, message.get("MessageId"), event.reason, event.detail)
+                self._counted("rejected")
                 return False
         return True
 

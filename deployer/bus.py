@@ -13,6 +13,8 @@ from __future__ import annotations
 import logging
 import math
 import os
+import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -44,6 +46,7 @@ QUICK = Config(
     max_pool_connections=50,
 )
 
+_pollers: weakref.WeakSet[Poller] = weakref.WeakSet()
 _clients: dict[tuple[object, ...], Any] = {}
 
 
@@ -58,6 +61,23 @@ def last_poll_at() -> float | None:
     A worker whose threads are all busy does not poll.
     """
     return Poller.answered_at
+
+
+def silent_seconds() -> float:
+    """For how long a poll that was asked for has had no answer, its retries included; 0 without one."""
+    begun = [poller.begun for poller in list(_pollers) if poller.begun is not None]
+    return time.monotonic() - min(begun) if begun else 0.0
+
+
+def in_flight() -> int:
+    """How many messages this worker has taken and not finished."""
+    return len(worker_state.reserved_requests)
+
+
+def longest_running() -> float:
+    """For how many seconds the oldest task that runs in this worker has been running."""
+    begun = [request.time_start for request in tuple(worker_state.active_requests) if request.time_start]
+    return time.monotonic() - min(begun) if begun else 0.0
 
 
 class Channel(SQS.Channel):
@@ -102,6 +122,7 @@ class Channel(SQS.Channel):
                 polling.fault_of(polling.return_of(self.sqs(queue), url, message["ReceiptHandle"]))
 
         poller = Poller(queue, receive, arrived, give_back, self.retry_backoff_max)
+        _pollers.add(poller)
         return poller
 
     def _receive_message(
@@ -281,6 +302,11 @@ class DurableTask(Task):  # type: ignore[type-arg]
 
     abstract = True
 
+    def readable(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Positional and keyword arguments as monitors show them; None for Celery's own way."""
+        del args, kwargs
+        return None
+
     def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Send the task with its delay in the queue; `delay_seconds`, where given, rules."""
         countdown, eta = options.pop("countdown", None), options.pop("eta", None)
@@ -290,4 +316,7 @@ class DurableTask(Task):  # type: ignore[type-arg]
             countdown = (moment - datetime.now(moment.tzinfo)).total_seconds()
         if countdown is not None and options.get("delay_seconds") is None:
             options["delay_seconds"] = min(max(math.ceil(countdown), 0), LONGEST_DELAY)
+        shown = self.readable(args or (), kwargs or {})
+        if shown:
+            options = {"argsrepr": shown[0], "kwargsrepr": shown[1], **options}
         return super().apply_async(args, kwargs, **options)

@@ -49,13 +49,13 @@ def bridge() -> None:
     """
     from kombu import Queue
 
-    from deployer import app, events
+    from deployer import app, events, logs
     from deployer.bridge import Bridge, run
     from deployer.settings import load
     from deployer.tasks import image_pushed, task_id
 
     settings = load()
-    app.configure_logging(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     # Celery knows its own queue only; the others are named in full.
     queues = [Queue(name, routing_key=name) for name in app.task_queues()]
     url = app.queue_url(settings.need("queue"))
@@ -66,7 +66,31 @@ def bridge() -> None:
                 (event.event,), task_id=task_id(event.id), queue=queue, ignore_result=True
             )
 
-    run(Bridge(app.sqs_client(), url, send, settings.accept_events))
+    made = Bridge(app.sqs_client(), url, send, settings.accept_events, app.count_event)
+    app.show_bridge(made)
+    run(made)
+
+
+@main.command()
+@_plainly
+def health() -> None:
+    """Say whether the worker or the bridge of this container is well; the exit code is 1 if it is not.
+
+    For HEALTHCHECK: reads DEPLOYER_HEALTH_FILE, which the process writes every few seconds. A bridge that SQS
+    does not answer and a worker that is stuck are not well; one that has nothing to do is.
+    """
+    import time
+
+    from deployer.errors import SettingsError
+    from deployer.health import read
+    from deployer.settings import load
+
+    path = load().health_file
+    if path is None:
+        raise SettingsError(
+            "DEPLOYER_HEALTH_FILE is not set (the same file for the process and for this command)"
+        )
+    click.echo(read(path, time.time()))
 
 
 WAIT = click.option(

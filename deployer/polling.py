@@ -109,6 +109,7 @@ class Poller(threading.Thread):
         self._stopped = threading.Event()
         self._outage = Outage(f"Queue {queue} does not answer, trying on: %s", f"Queue {queue} answers again")
         self.busy = False
+        self.begun: float | None = None  # when the poll under way was asked for, on time.monotonic's clock
 
     def ask(self, count: int) -> None:
         """Poll once for at most so many messages, unless a poll is under way."""
@@ -124,7 +125,9 @@ class Poller(threading.Thread):
     def run(self) -> None:
         """Poll whenever asked."""
         while count := self._asked.get():
+            self.begun = time.monotonic()
             messages = self._persist(count)
+            self.begun = None
             (self._give_back if self._stopped.is_set() else self._arrived)(messages)
 
     def _persist(self, count: int) -> Sequence[Mapping[str, Any]]:

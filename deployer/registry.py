@@ -23,6 +23,7 @@ from deployer.ports import Credentials
 
 # A token lives 12 hours (ECR user guide, "Registry authentication"). It is stored in the Swarm with each
 # update and must serve tasks that start later, so one with less than this left is not handed out.
+TOKEN_LIFE = timedelta(hours=12)
 LEAST_LEFT = timedelta(hours=1)
 DENIED = {
     "AccessDenied",
@@ -68,6 +69,12 @@ class Registries:
             return False
         with self._lock:
             return self._tokens.pop((registry.account, registry.region), None) is not None
+
+    def issued(self) -> dict[str, datetime]:
+        """The registries whose tokens are held, as `account.region`, and when those were issued."""
+        with self._lock:
+            tokens = dict(self._tokens)
+        return {".".join(key): token.expires_at - TOKEN_LIFE for key, token in tokens.items()}
 
     def _ecr(self, registry: EcrRegistry, host: str) -> Credentials:
         key = (registry.account, registry.region)

@@ -51,6 +51,7 @@ class Watch:
     looked_at: str
     watched: float = 0.0  # seconds
     going_back: str | None = None  # the reason why the roll-out failed, once the way back has begun
+    recovers: bool = False  # the service was not well, or had been rolled back, before this update
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Report:
     duration: float = 0.0  # seconds from the first write to the end
     by: str = "manual"
     event: str | None = None
+    recovered: bool = False  # the deployment before had failed, or the service was not well
+    notify: str | None = None  # the service's label `deployer.notify`
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,8 @@ class Deployer:
             return refused
         self._write(service, decision, credentials)
         began = look.now.isoformat()
-        watch = Watch(request.task, str(decision.image), service.image_text, began, began)
+        unwell = bool(service.state.reason) or look.progress.phase is Phase.PAUSED
+        watch = Watch(request.task, str(decision.image), service.image_text, began, began, recovers=unwell)
         return Again(1, "the roll-out has begun", watch)
 
     def _admit(self, look: Look) -> Again | None:
@@ -294,12 +298,21 @@ class Deployer:
             reason,
             look.service.name,
             look.service.id,
-            image=watch.image if watch else look.service.image_text,
+            image=watch.image if watch else _meant(look.service, request, outcome),
             previous=watch.previous if watch else None,
             duration=round(duration, 3),
             by=request.by,
             event=request.event,
+            recovered=bool(watch and watch.recovers and outcome is Outcome.UPDATED),
+            notify=look.service.labels.get("deployer.notify"),
         )
+
+
+def _meant(service: Service, request: Request, outcome: Outcome) -> str | None:
+    """The image that a report without a write is about: for a push that is held back the pushed one."""
+    if outcome is not Outcome.HELD or not service.image or not request.hint:
+        return service.image_text
+    return str(service.image.without_digest().with_digest(request.hint))
 
 
 def _left_alone(look: Look) -> bool:

@@ -59,6 +59,9 @@ class Settings(BaseSettings):
         description="further kinds of event that count as a push: `replication`, `pull-through-cache`",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
+    log_format: Literal["logfmt", "json"] = Field(
+        "logfmt", description="`logfmt` (key=value) or `json`, one line each"
+    )
     rate_limit: str | None = Field(
         None,
         pattern=r"^\d+(\.\d+)?(/[smh])?$",
@@ -81,7 +84,21 @@ class Settings(BaseSettings):
         description="seconds that a tag must be quiet before its push is rolled out",
     )
     notify_urls: SecretStr | None = Field(
-        None, description="Apprise URLs; reserved for notifications, which are not sent yet"
+        None,
+        description="Apprise URLs, separated by white space; a target given as `name=URL` hears of the "
+        "services whose label `deployer.notify` names it, one without a name of all",
+    )
+    notify_template: str = Field(
+        "$service: $outcome, $image ($reason; $by, $duration s)",
+        description="one line of a notification, in the words of Python's `string.Template`",
+    )
+    metrics_address: str | None = Field(
+        None,
+        pattern=r"^\S*:\d{1,5}$",
+        description="`host:port` or `:port` where worker and bridge serve `/metrics` for Prometheus",
+    )
+    health_file: Path | None = Field(
+        None, description="where worker and bridge say every few seconds how they are, for `deployer health`"
     )
     allow_registries: Words = Field(
         (),

@@ -9,15 +9,16 @@ from __future__ import annotations
 import logging
 import random
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from deployer import events
-from deployer.app import app, deployer, swarm
+from deployer import events, metrics
+from deployer.app import app, deployer, notifier, swarm
 from deployer.bus import DurableTask
 from deployer.errors import DeploymentFailedError, TemporaryError
+from deployer.logs import about
 from deployer.plan import Outcome, Request
 from deployer.rollout import Report, Watch
 
@@ -35,7 +36,34 @@ def task_id(*parts: str) -> str:
     return str(uuid.uuid5(NAMESPACE, "/".join(parts)))
 
 
-@app.task(bind=True, base=DurableTask, name="deployer.tasks.image_pushed", max_retries=None)
+class ReadableTask(DurableTask):
+    """A task whose arguments people can read in Flower and in `celery inspect`."""
+
+    abstract = True
+
+    def readable(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str]:
+        """What the task is about, and what began it."""
+        return _tell(args, kwargs)
+
+
+def _tell(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str]:
+    """What a task is about, and what began it."""
+    subject = args[0] if args else kwargs.get("service") or kwargs.get("event") or ""
+    memory = kwargs.get("deployment") or {}
+    if isinstance(subject, Mapping):
+        pushed = events.parse(subject, accept=events.OPT_IN_KINDS)
+        if isinstance(pushed, events.Deploy):
+            return f"push of {pushed.image}@{pushed.digest}", f"event {pushed.id}"
+        return "no push", ""
+    image = (memory.get("watch") or {}).get("image") or kwargs.get("image") or memory.get("image")
+    if image and memory.get("hint") and "@" not in image:
+        image = f"{image}@{memory['hint']}"
+    force = ", forced" if kwargs.get("force") else ""
+    by = f"event {memory['event']}" if memory.get("event") else memory.get("by", "manual")
+    return f"{subject} to {image}" if image else str(subject), f"by {by}{force}"
+
+
+@app.task(bind=True, base=ReadableTask, name="deployer.tasks.image_pushed", max_retries=None)
 def image_pushed(
     self: Any, event: Mapping[str, Any], *, deployment: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -53,33 +81,35 @@ def image_pushed(
     if not isinstance(pushed, events.Deploy):
         log.warning("image_pushed was given an event that is no push: %s %s", pushed.reason, pushed.detail)
         return {"outcome": Outcome.IGNORED, "reason": pushed.reason}
+    with about(event=pushed.id):
+        return _fan_out(self, pushed, dict(deployment or {}))
+
+
+def _fan_out(task: Any, pushed: events.Deploy, memory: dict[str, Any]) -> dict[str, Any]:
     try:
         services = [s for s in swarm().services() if s.image and s.image.same_tag(pushed.image)]
     except TemporaryError as fault:
-        raise _again_later(self, fault, dict(deployment or {})) from fault
+        raise _again_later(task, fault, memory) from fault
     begun = {}
     for service in services:
         origin = {
             "by": "event",
             "event": pushed.id,
+            "image": str(pushed.image),
             "hint": pushed.digest,
             "pushed_at": pushed.pushed_at.isoformat(),
         }
         begun[service.name] = task_id(pushed.id, service.id)
         update_service.apply_async((service.name,), {"deployment": origin}, task_id=begun[service.name])
     log.info(
-        "Push of %s, event %s: %d services follow it %s",
-        pushed.image,
-        pushed.id,
-        len(begun),
-        sorted(begun),
+        "Push of %s is followed by %d services: %s", pushed.image, len(begun), ", ".join(sorted(begun)) or "-"
     )
     return {"event": pushed.id, "image": str(pushed.image), "services": begun}
 
 
 @app.task(
     bind=True,
-    base=DurableTask,
+    base=ReadableTask,
     name="deployer.tasks.update_service",
     max_retries=None,
     throws=(DeploymentFailedError,),
@@ -126,7 +156,7 @@ def update_service(
 
 @app.task(
     bind=True,
-    base=DurableTask,
+    base=ReadableTask,
     name="deployer.tasks.rollback_service",
     max_retries=None,
     throws=(DeploymentFailedError,),
@@ -151,6 +181,11 @@ def rollback_service(
 
 
 def _advance(task: Any, service: str, request: Request, memory: dict[str, Any]) -> dict[str, Any]:
+    with about(event=request.event, task=request.task, service=service):
+        return _look(task, service, request, memory)
+
+
+def _look(task: Any, service: str, request: Request, memory: dict[str, Any]) -> dict[str, Any]:
     watch = Watch(**memory["watch"]) if memory.get("watch") else None
     try:
         step = deployer().advance(service, request, watch)
@@ -164,19 +199,15 @@ def _advance(task: Any, service: str, request: Request, memory: dict[str, Any]) 
             Report(Outcome.FAILED, f"gave up waiting: {step.reason}", service, by=request.by),
             request,
         )
+    if step.watch and not watch:
+        metrics.update_begun(request.pushed_at, datetime.now(UTC))
     memory |= {
         "watch": asdict(step.watch) if step.watch else None,
         "quiet": dict(step.quiet),
         "faults": 0,
     }
-    log.debug(
-        "Deployment %s of service %s waits %.0f s: %s",
-        task.request.id,
-        service,
-        step.seconds,
-        step.reason,
-    )
-    raise _send_back(task, memory, step.seconds)
+    log.debug("Looking again in %.0f s: %s", step.seconds, step.reason)
+    raise _send_back(task, memory, step.seconds, step.reason)
 
 
 def _end(task: Any, report: Report, request: Request) -> dict[str, Any]:
@@ -185,7 +216,10 @@ def _end(task: Any, report: Report, request: Request) -> dict[str, Any]:
         f"Deployment {task.request.id} of service {report.service} ended: {report.outcome}, {report.reason}"
     )
     bad = report.outcome is Outcome.FAILED or (report.outcome is Outcome.ROLLED_BACK and not request.rollback)
-    log.log(logging.ERROR if bad else logging.INFO, "%s", line)
+    said = {"outcome": report.outcome.value, "duration": report.duration, "image": report.image}
+    log.log(logging.ERROR if bad else logging.INFO, "%s", line, extra=said)
+    metrics.deployment_ended(report)
+    notifier().tell(report, task.request.id)
     if bad:
         raise DeploymentFailedError(f"{report.service}: {report.outcome}, {report.reason}", result)
     return result
@@ -207,11 +241,18 @@ def _again_later(task: Any, fault: TemporaryError, memory: dict[str, Any]) -> Ex
     delay = random.uniform(1, min(LONGEST_BACKOFF, 2.0**faults))  # noqa: S311 - jitter
     level = logging.WARNING if faults == 1 else logging.DEBUG
     log.log(level, "%s waits %.0f s: %s", task.name.rpartition(".")[2], delay, fault)
-    return _send_back(task, memory, delay)
+    metrics.RETRIES.labels(task.name.rpartition(".")[2]).inc()
+    return _send_back(task, memory, delay, str(fault))
 
 
-def _send_back(task: Any, memory: dict[str, Any], seconds: float) -> Exception:
+class Waiting(Exception):  # noqa: N818 - Flower shows the name
+    """Why a deployment that has not ended is looked at again."""
+
+
+def _send_back(task: Any, memory: dict[str, Any], seconds: float, reason: str) -> Exception:
     # Retry of Celery keeps id, arguments and headers; the delay becomes SQS's own (DurableTask).
     kwargs = {**task.request.kwargs, "deployment": memory}
-    retry: Exception = task.retry(args=task.request.args, kwargs=kwargs, countdown=seconds, throw=False)
+    retry: Exception = task.retry(
+        args=task.request.args, kwargs=kwargs, countdown=seconds, exc=Waiting(reason), throw=False
+    )
     return retry

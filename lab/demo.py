@@ -19,16 +19,16 @@ PORT = 8080
 BOLD, DIM, GREEN, PLAIN = ("\033[1m", "\033[2m", "\033[32m", "\033[0m") if sys.stdout.isatty() else ("",) * 4
 # A line of a log, and what it means on the way of an event.
 STEPS = (
-    ("bridge", r"Event \S+: push of", "the bridge took the event from SQS and sent it on as a Celery task"),
+    ("bridge", r"Push of \S+, ", "the bridge took the event from SQS and sent it on as a Celery task"),
     (
         "worker",
-        r"Push of .* follow it",
+        r"Push of .* is followed by",
         "a worker took the task from SQS and found the services of the image",
     ),
     ("worker", r"Updated service", "the registry said what the tag means now, the Swarm took the update"),
     ("worker", r"ended: updated", "every task runs the new image: the deployment has ended"),
 )
-STAMP = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) ", re.MULTILINE)
+STAMP = re.compile(r"^time=(\S+) ", re.MULTILINE)
 
 
 def say(text: str, note: str = "") -> None:
@@ -41,7 +41,7 @@ def stamp_of(process: Process, pattern: str) -> datetime | None:
     for line in process.text.splitlines():
         found = STAMP.match(line)
         if found and re.search(pattern, line):
-            return datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S,%f").astimezone()
+            return datetime.fromisoformat(found[1]).astimezone()
     return None
 
 

@@ -1,0 +1,146 @@
+"""Is this process doing its work? Written to a file every few seconds, and read by `deployer health`.
+
+A process that hangs stops writing, so an old file is as telling as a bad one. A file needs no port, and no
+two processes of one host get into each other's way.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from deployer.errors import DeployerError
+
+log = logging.getLogger(__name__)
+
+BEAT = 5.0  # seconds between two looks
+STALE = 30.0  # seconds after which a file tells of a process that hangs or is gone
+SILENCE = 90.0  # seconds without an answer of SQS: four long polls, or the longest backoff and its polls
+LONGEST_TASK = 600.0  # seconds; one look at a service is bounded by the engine's time-outs
+
+Check = Callable[[], str | None]
+"""The reason why a process is not well, None if it is."""
+
+
+class UnhealthyError(DeployerError):
+    """The process is not well; the message tells why."""
+
+
+class Heart(threading.Thread):
+    """Looks at the process it lives in.
+
+    Args:
+        path: the file.
+        role: `worker` or `bridge`, for people.
+        checks: asked one after another; the first reason is the one that is told.
+    """
+
+    def __init__(self, path: Path, role: str, *checks: Check) -> None:
+        super().__init__(name="health", daemon=True)
+        self._path, self._role, self._checks = path, role, checks
+        self._ill: str | None = None
+
+    def run(self) -> None:
+        """Look and write, for ever."""
+        while True:
+            self.beat()
+            time.sleep(BEAT)
+
+    def beat(self) -> None:
+        """Look once."""
+        reason = next((told for check in self._checks if (told := check())), None)
+        if reason and not self._ill:
+            log.error("Unhealthy: %s", reason)
+        elif self._ill and not reason:
+            log.info("Healthy again")
+        self._ill = reason
+        text = json.dumps({"role": self._role, "pid": os.getpid(), "at": time.time(), "reason": reason})
+        fresh = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+        try:
+            fresh.write_text(text)
+            fresh.replace(self._path)  # nobody reads half of it
+        except OSError as fault:
+            with suppress(OSError):
+                fresh.unlink()
+            log.debug("The health file cannot be written: %s", fault)
+
+
+def read(path: Path, now: float) -> str:
+    """What the file says of a process that is well.
+
+    Args:
+        path: the file.
+        now: seconds since the epoch.
+
+    Raises:
+        UnhealthyError: the process is not well, hangs, or has never written.
+    """
+    try:
+        told = json.loads(path.read_text())
+        role, at, reason = str(told["role"]), float(told["at"]), told["reason"]
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise UnhealthyError(f"{path} tells nothing (DEPLOYER_HEALTH_FILE): {fault}") from fault
+    if reason:
+        raise UnhealthyError(f"{role}: {reason}")
+    if now - at > STALE:
+        raise UnhealthyError(f"{role}: no sign of life for {now - at:.0f} s")
+    return f"{role}: healthy"
+
+
+class LoopCheck:
+    """Whether the loop of a worker still turns.
+
+    Args:
+        call_soon: has the loop call a function.
+    """
+
+    def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        self._call_soon = call_soon
+        self._asked_at: float | None = None
+
+    def __call__(self) -> str | None:
+        """Ask the loop for a turn, and see whether it has made the last one."""
+        now = time.monotonic()
+        if self._asked_at is None:
+            self._asked_at = now
+            self._call_soon(self._turned)
+        elif now - self._asked_at > STALE:
+            return f"the worker's loop is stuck for {now - self._asked_at:.0f} s"
+        return None
+
+    def _turned(self) -> None:
+        self._asked_at = None
+
+
+def silence(seconds: Callable[[], float]) -> Check:
+    """Whether SQS has not answered for too long.
+
+    Args:
+        seconds: how long the poll under way has been waiting, with its retries.
+    """
+
+    def check() -> str | None:
+        waited = seconds()
+        return f"SQS has not answered for {waited:.0f} s" if waited > SILENCE else None
+
+    return check
+
+
+def stuck(seconds: Callable[[], float]) -> Check:
+    """Whether a task runs for so long that it will not end.
+
+    Args:
+        seconds: how long the oldest one has been running.
+    """
+
+    def check() -> str | None:
+        running = seconds()
+        return f"a task has been running for {running:.0f} s" if running > LONGEST_TASK else None
+
+    return check
