@@ -1,5 +1,6 @@
 """Continuous deployment for Docker Swarm: a push to AWS ECR becomes a roll-out, once, safely."""
 
+import sys
 from typing import Any
 
 __version__ = "0.1.0"
@@ -16,4 +17,8 @@ def __getattr__(name: str) -> Any:
         task_queues()
     except SettingsError as fault:
         raise SystemExit(f"deployer: {fault}") from None
+    if "flower" in sys.argv:
+        from deployer.flower import set_defaults
+
+        set_defaults()
     return app

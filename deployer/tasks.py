@@ -40,6 +40,7 @@ class ReadableTask(DurableTask):
     """A task whose arguments people can read in Flower and in `celery inspect`."""
 
     abstract = True
+    resultrepr_maxsize = 4096  # characters; a report is longer than Celery's 1024 allow
 
     def readable(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str]:
         """What the task is about, and what began it."""
@@ -211,7 +212,8 @@ def _look(task: Any, service: str, request: Request, memory: dict[str, Any]) -> 
 
 
 def _end(task: Any, report: Report, request: Request) -> dict[str, Any]:
-    result = {"task": task.request.id, **asdict(report)}
+    # The plain word: monitors show the text of a result.
+    result = {**asdict(report), "outcome": report.outcome.value, "task": task.request.id}
     line = (
         f"Deployment {task.request.id} of service {report.service} ended: {report.outcome}, {report.reason}"
     )

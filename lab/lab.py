@@ -7,6 +7,7 @@ import http.client
 import itertools
 import json
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -217,6 +218,16 @@ class Lab(Swarm):
         process = self.spawn("worker", *command, *options, env=env)
         wait_until(partial(_says, process, " ready."), 30, "the worker", every=0.02)
         return process
+
+    def python(self, queues: Queues, code: str, **settings: str) -> str:
+        """Run Python with the deployer's settings, as a person would; what it prints."""
+        env = self.environment(queues, **settings)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr[-2000:])
+        return done.stdout
 
     def end_processes(self) -> None:
         """End all that was spawned."""
