@@ -7,16 +7,17 @@ the answer. Events are hints, the registry is the truth: no rule trusts the dige
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from deployer.convergence import Phase, Progress, former_images, image_of, moment
+from deployer.convergence import Progress, moment
 from deployer.errors import InvalidReferenceError
 from deployer.images import Image
 from deployer.services import Manifest, Service, State
+from deployer.wayback import given_up, rolled_back_from, way_back, way_back_after
 
 LOOK_SECONDS = 3.0  # between two looks at a roll-out of somebody else's
 UPDATER_SECONDS = 5.0  # in which the engine takes up an update and says so
@@ -89,64 +90,150 @@ class Wait:
     quiet: Mapping[str, str] = field(default_factory=dict)
 
 
-def choose(
-    service: Service, request: Request, rules: Rules, tasks: Sequence[Mapping[str, Any]]
-) -> Image | Skip:
+Stop = Skip | Wait
+
+
+@dataclass(frozen=True)
+class Case:
+    """All facts that a decision is made of."""
+
+    service: Service
+    request: Request
+    rules: Rules
+    tasks: Sequence[Mapping[str, Any]]
+    progress: Progress
+    now: datetime
+    hold: str | None = None  # why it is held by command, alone or with all others
+
+
+@dataclass(frozen=True)
+class Found:
+    """A case, and what the registry said of the wanted image."""
+
+    case: Case
+    wanted: Image
+    manifest: Manifest
+
+    @property
+    def target(self) -> Image:
+        """The wanted image with the digest that it has now."""
+        return self.wanted.with_digest(self.manifest.digest)
+
+
+def choose(case: Case) -> Image | Stop:
     """The image to ask the registry about, or why nothing is to be done at all.
 
     Raises:
         LabelError: a label of the service cannot be understood.
     """
-    refusal = _refuse(service, request, rules)
-    if refusal:
-        return Skip(*refusal)
-    current = service.image
-    assert current is not None  # noqa: S101 - _refuse has answered for services without an image
-    if request.rollback:
-        return _way_back(service, tasks) or Skip(Outcome.FAILED, "there is no former image to go back to")
-    if request.image is not None:
-        return _other_image(current, request, rules)
+    for _, stop in questions(case):
+        if stop:
+            return stop
+    return _wanted(case)
+
+
+def decide(found: Found) -> Update | Stop:
+    """What to do about a service, now that the registry has said what the wanted image is."""
+    for _, stop in answers(found):
+        if stop:
+            return stop
+    return Update(found.target, found.manifest, _state(found), found.case.request.force)
+
+
+def questions(case: Case) -> Iterator[tuple[str, Stop | None]]:
+    """Every rule that is asked before the registry, with what it says: a reason to stop, or None."""
+    for name, rule in _BEFORE:
+        yield name, rule(case)
+
+
+def answers(found: Found) -> Iterator[tuple[str, Stop | None]]:
+    """Every rule that is asked when the registry has answered, with what it says."""
+    for name, rule in _AFTER:
+        yield name, rule(found)
+
+
+# -- before the registry is asked ---------------------------------------------------------------------
+
+
+def _held_by_command(case: Case) -> Stop | None:
+    return Skip(Outcome.HELD, f"held: {case.hold}") if case.hold and not case.request.rollback else None
+
+
+def _runs_no_image(case: Case) -> Stop | None:
+    if case.service.image is not None:
+        return None
+    return Skip(Outcome.IGNORED, "it runs no image (a plugin, a network attachment or no valid reference)")
+
+
+def _not_ours(case: Case) -> Stop | None:
+    wanted = case.rules.filter_label
+    if case.service.carries(wanted):
+        return None
+    return Skip(Outcome.IGNORED, f"it does not carry the label {wanted} (DEPLOYER_FILTER_LABEL)")
+
+
+def _turned_off(case: Case) -> Stop | None:
+    enabled = case.service.flag("deployer.enable", default=True)
+    return None if enabled else Skip(Outcome.IGNORED, "label deployer.enable=false")
+
+
+def _is_job(case: Case) -> Stop | None:
+    if not case.service.is_job or case.service.flag("deployer.run-job", default=False):
+        return None
+    return Skip(
+        Outcome.IGNORED,
+        "it is a job, which an update would run again (label deployer.run-job=true allows it)",
+    )
+
+
+def _held_by_label(case: Case) -> Stop | None:
+    held = None if case.request.rollback else case.service.hold
+    return Skip(Outcome.HELD, f"held: {held}") if held else None
+
+
+def _nothing_to_follow(case: Case) -> Stop | None:
+    wanted = _wanted(case)
+    return None if isinstance(wanted, Image) else wanted
+
+
+_BEFORE: Sequence[tuple[str, Callable[[Case], Stop | None]]] = (
+    ("no hold by command", _held_by_command),
+    ("it runs an image", _runs_no_image),
+    ("it is one of ours", _not_ours),
+    ("it is not turned off", _turned_off),
+    ("it may run again", _is_job),
+    ("no hold by label", _held_by_label),
+    ("there is a tag or digest to go to", _nothing_to_follow),
+)
+
+
+def _wanted(case: Case) -> Image | Skip:
+    current = case.service.image
+    if current is None:
+        return Skip(Outcome.IGNORED, "it runs no image")
+    if case.request.rollback:
+        back = way_back(case.service, case.tasks)
+        return back or Skip(Outcome.FAILED, "there is no former image to go back to")
+    if case.request.image is not None:
+        return _other_image(current, case.request.image, case)
     if current.followed_tag is None:
         return Skip(Outcome.IGNORED, "the image is pinned to a digest and has no tag to follow")
     return current.without_digest()
 
 
-def _refuse(service: Service, request: Request, rules: Rules) -> tuple[Outcome, str] | None:
-    if service.image is None:
-        return (
-            Outcome.IGNORED,
-            "it runs no image (a plugin, a network attachment or no valid reference)",
-        )
-    if not service.carries(rules.filter_label):
-        return (
-            Outcome.IGNORED,
-            f"it does not carry the label {rules.filter_label} (DEPLOYER_FILTER_LABEL)",
-        )
-    if not service.flag("deployer.enable", default=True):
-        return Outcome.IGNORED, "label deployer.enable=false"
-    if service.is_job and not service.flag("deployer.run-job", default=False):
-        return (
-            Outcome.IGNORED,
-            "it is a job, which an update would run again (label deployer.run-job=true allows it)",
-        )
-    if service.hold and not request.rollback:
-        return Outcome.HELD, f"held: {service.hold}"
-    return None
-
-
-def _other_image(current: Image, request: Request, rules: Rules) -> Image | Skip:
+def _other_image(current: Image, text: str, case: Case) -> Image | Skip:
     try:
-        wanted = Image.parse(request.image or "")
+        wanted = Image.parse(text)
     except InvalidReferenceError as fault:
         return Skip(Outcome.FAILED, str(fault))
     if wanted.same_repository(current):
         return wanted
-    if not request.allow_repository_change:
+    if not case.request.allow_repository_change:
         return Skip(
             Outcome.FAILED,
             f"{wanted} is another repository than {current.without_digest()} (allow_repository_change)",
         )
-    if wanted.host != current.host and wanted.host not in rules.allow_registries:
+    if wanted.host != current.host and wanted.host not in case.rules.allow_registries:
         return Skip(
             Outcome.FAILED,
             f"{wanted.host} is another registry than the service's (DEPLOYER_ALLOW_REGISTRIES)",
@@ -154,184 +241,131 @@ def _other_image(current: Image, request: Request, rules: Rules) -> Image | Skip
     return wanted
 
 
-def _way_back(service: Service, tasks: Sequence[Mapping[str, Any]]) -> Image | None:
-    """The image to go back to: remembered on the service or, after a `docker stack deploy`, by the Swarm."""
-    remembered = [service.state.previous] if service.state.previous else []
-    current = service.image
-    for text in remembered + former_images(tasks):
-        candidate = Image.parse(text)
-        if not current or not candidate.digest or candidate.digest in service.state.failures:
-            continue
-        if candidate.digest != current.digest and candidate.same_repository(current):
-            return candidate
-    return None
+# -- when the registry has answered -------------------------------------------------------------------
+
+OVERRIDE = "a new push, or `deployer update --force`, goes on"
 
 
-def decide(
-    service: Service,
-    request: Request,
-    rules: Rules,
-    wanted: Image,
-    manifest: Manifest,
-    progress: Progress,
-    tasks: Sequence[Mapping[str, Any]],
-    now: datetime,
-) -> Update | Skip | Wait:
-    """What to do about a service, now that the registry has said what the wanted image is."""
-    target = wanted.with_digest(manifest.digest)
-    current = service.image_text
-    if current == str(target) and not request.force:
-        return _already_there(request, manifest, progress)
-    if request.rollback and progress.engine_busy and service.state.by == "rollback":
-        return Skip(Outcome.SUPERSEDED, "a rollback is under way already")
-    held_back = None if request.force or request.rollback else _held_back(service, manifest, tasks)
-    if held_back:
-        return Skip(Outcome.HELD, held_back)
-    waiting = _unsettled(service, request, rules, manifest, now)
-    waiting = waiting or _busy(service, request, rules, target, progress, now)
-    if waiting:
-        return waiting
-    return Update(target, manifest, _state(service, request, target, progress, tasks, now), request.force)
-
-
-def _already_there(request: Request, manifest: Manifest, progress: Progress) -> Skip | Wait:
-    if request.hint and request.hint != manifest.digest:
+def _already_there(found: Found) -> Stop | None:
+    case, digest = found.case, found.manifest.digest
+    if case.service.image_text != str(found.target) or case.request.force:
+        return None
+    if case.request.hint and case.request.hint != digest:
         return Skip(
-            Outcome.SUPERSEDED,
-            "stale: the tag has moved on since this push, to what the service has",
+            Outcome.SUPERSEDED, "stale: the tag has moved on since this push, to what the service has"
         )
-    if request.by == "manual" and progress.engine_busy:
+    if case.request.by == "manual" and case.progress.engine_busy:
         return Wait(LOOK_SECONDS, "this digest is being rolled out already")
     return Skip(Outcome.UNCHANGED, "the service has this digest")
 
 
-def _held_back(service: Service, manifest: Manifest, tasks: Sequence[Mapping[str, Any]]) -> str | None:
-    """Why this digest must not be rolled out by itself, if so."""
-    state = service.state
-    override = "a new push, or `deployer update --force`, goes on"
-    if manifest.digest in state.failures:
-        return f"this digest was given up before ({state.reason or 'no reason known'}); {override}"
-    if _rolled_back_from(service, tasks) == manifest.digest:
-        return f"this digest was rolled back from ({service.update_message}); {override}"
-    moved_away = state.image and state.image.endswith(manifest.digest) and state.image != service.image_text
-    if moved_away:
-        return f"somebody moved the service away from this digest; {override}"
+def _goes_back_already(found: Found) -> Stop | None:
+    case = found.case
+    if case.request.rollback and case.progress.engine_busy and case.service.state.by == "rollback":
+        return Skip(Outcome.SUPERSEDED, "a rollback is under way already")
     return None
 
 
-def _rolled_back_from(service: Service, tasks: Sequence[Mapping[str, Any]]) -> str | None:
-    """The digest that the engine (or `docker service rollback`) has just left, from the Swarm's own history.
-
-    The engine takes our labels back together with the image, but not its tasks.
-    """
-    if not (service.update_state or "").startswith("rollback"):
+def _failed_before(found: Found) -> Stop | None:
+    state = found.case.service.state
+    if _insists(found) or found.manifest.digest not in state.failures:
         return None
-    left = [task for task in tasks if image_of(task) not in {None, service.image_text}]
-    if not left:
-        return None
-    newest = max(left, key=lambda task: str(task.get("CreatedAt", "")))
-    return str(image_of(newest)).partition("@")[2] or None
-
-
-def _unsettled(
-    service: Service, request: Request, rules: Rules, manifest: Manifest, now: datetime
-) -> Wait | None:
-    settle = service.seconds("deployer.settle", rules.settle)
-    if not settle or request.by != "event":
-        return None
-    since = now
-    if request.quiet.get("digest") == manifest.digest:
-        since = datetime.fromisoformat(request.quiet["since"])
-    left = settle - (now - since).total_seconds()
-    if left <= 0:
-        return None
-    quiet = {"digest": manifest.digest, "since": since.isoformat()}
-    return Wait(left, f"the tag must be quiet for {settle:g} s", quiet)
-
-
-def _busy(
-    service: Service, request: Request, rules: Rules, target: Image, progress: Progress, now: datetime
-) -> Wait | None:
-    if request.rollback or service.flag("deployer.replace", default=False):
-        return None
-    if not _under_way(service, rules, progress, now) and not _just_written(service, now):
-        return None
-    return Wait(
-        LOOK_SECONDS,
-        f"a roll-out is under way ({progress.ready}/{progress.wanted}); {target.digest} is next",
+    return Skip(
+        Outcome.HELD, f"this digest was given up before ({state.reason or 'no reason known'}); {OVERRIDE}"
     )
 
 
-def _under_way(service: Service, rules: Rules, progress: Progress, now: datetime) -> bool:
+def _was_rolled_back(found: Found) -> Stop | None:
+    service = found.case.service
+    if _insists(found) or rolled_back_from(service, found.case.tasks) != found.manifest.digest:
+        return None
+    return Skip(Outcome.HELD, f"this digest was rolled back from ({service.update_message}); {OVERRIDE}")
+
+
+def _was_moved_away_from(found: Found) -> Stop | None:
+    service = found.case.service
+    ours = service.state.image
+    if _insists(found) or not ours or ours == service.image_text:
+        return None
+    if not ours.endswith(found.manifest.digest):
+        return None
+    return Skip(Outcome.HELD, f"somebody moved the service away from this digest; {OVERRIDE}")
+
+
+def _insists(found: Found) -> bool:
+    """Whether a person asked for just this."""
+    return found.case.request.force or found.case.request.rollback
+
+
+def _not_quiet_yet(found: Found) -> Stop | None:
+    case, digest = found.case, found.manifest.digest
+    settle = case.service.seconds("deployer.settle", case.rules.settle)
+    if not settle or case.request.by != "event":
+        return None
+    since = case.now
+    if case.request.quiet.get("digest") == digest:
+        since = datetime.fromisoformat(case.request.quiet["since"])
+    left = settle - (case.now - since).total_seconds()
+    if left <= 0:
+        return None
+    quiet = {"digest": digest, "since": since.isoformat()}
+    return Wait(left, f"the tag must be quiet for {settle:g} s", quiet)
+
+
+def _rolls_already(found: Found) -> Stop | None:
+    case = found.case
+    if case.request.rollback or case.service.flag("deployer.replace", default=False):
+        return None
+    if not _under_way(case) and not _just_written(case):
+        return None
+    count = f"{case.progress.ready}/{case.progress.wanted}"
+    return Wait(LOOK_SECONDS, f"a roll-out is under way ({count}); {found.manifest.digest} is next")
+
+
+def _under_way(case: Case) -> bool:
     """Whether the engine is at it, and for no longer than a roll-out may take."""
-    if not progress.engine_busy or not service.update_started_at:
-        return progress.engine_busy
-    timeout = service.seconds("deployer.timeout", rules.rollout_timeout)
-    return (now - moment(service.update_started_at)).total_seconds() < timeout
+    if not case.progress.engine_busy or not case.service.update_started_at:
+        return case.progress.engine_busy
+    timeout = case.service.seconds("deployer.timeout", case.rules.rollout_timeout)
+    return (case.now - moment(case.service.update_started_at)).total_seconds() < timeout
 
 
-def _just_written(service: Service, now: datetime) -> bool:
+def _just_written(case: Case) -> bool:
     """Whether our own write is so fresh that the engine's updater may not have taken it up yet."""
+    service = case.service
     if service.update_state or service.state.image != service.image_text or not service.state.at:
         return False
-    return 0 <= (now - moment(service.state.at)).total_seconds() < UPDATER_SECONDS
+    return 0 <= (case.now - moment(service.state.at)).total_seconds() < UPDATER_SECONDS
 
 
-def _state(
-    service: Service,
-    request: Request,
-    target: Image,
-    progress: Progress,
-    tasks: Sequence[Mapping[str, Any]],
-    now: datetime,
-) -> State:
+_AFTER: Sequence[tuple[str, Callable[[Found], Stop | None]]] = (
+    ("it is not there already", _already_there),
+    ("no rollback is under way", _goes_back_already),
+    ("the digest has not failed before", _failed_before),
+    ("nobody rolled back from it", _was_rolled_back),
+    ("nobody moved away from it", _was_moved_away_from),
+    ("the tag has been quiet for long enough", _not_quiet_yet),
+    ("no other roll-out is under way", _rolls_already),
+)
+
+
+def _state(found: Found) -> State:
+    case, request, target = found.case, found.case.request, found.target
     if request.rollback:
-        failed = service.image.digest if service.image else None
-        return give_up(service, request.task, target, failed, "rolled back by hand", now)
+        failed = case.service.image.digest if case.service.image else None
+        return given_up(case.service, request.task, target, failed, "rolled back by hand", case.now)
     return State(
         image=str(target),
-        previous=_previous(service, target, progress, tasks),
+        previous=way_back_after(case.service, target, case.progress, case.tasks),
         task=request.task,
         event=request.event,
         by=request.by,
-        at=now.isoformat(timespec="milliseconds"),
+        at=case.now.isoformat(timespec="milliseconds"),
         pushed_at=request.pushed_at,
     )
 
 
-def _previous(
-    service: Service, target: Image, progress: Progress, tasks: Sequence[Mapping[str, Any]]
-) -> str | None:
-    """The way back after this write: what runs now, if it runs well, else what we could go back to before."""
-    current = service.image
-    if current and current.digest and _good(progress):
-        return str(current) if current.digest != target.digest else service.state.previous
-    back = _way_back(service, tasks)
-    return str(back) if back and back.digest != target.digest else None
-
-
-def _good(progress: Progress) -> bool:
-    # A service that lost a node is short of tasks, but its image is none the worse.
-    degraded = progress.phase is Phase.ROLLING and not progress.engine_busy and progress.ready > 0
-    return degraded or progress.phase in {Phase.CONVERGED, Phase.REVERTED}
-
-
-def give_up(
-    service: Service, task: str, back: Image, failed: str | None, reason: str, now: datetime
-) -> State:
-    """What to remember when a service goes back: the digest that failed, why, and no further way back."""
-    return replace(
-        service.state.with_failure(failed),
-        image=str(back),
-        previous=None,
-        reason=reason,
-        task=task,
-        by="rollback",
-        at=now.isoformat(timespec="milliseconds"),
-    )
-
-
-def go_back(service: Service, rules: Rules, tasks: Sequence[Mapping[str, Any]]) -> Image | None:
+def where_to_go_back(service: Service, rules: Rules, tasks: Sequence[Mapping[str, Any]]) -> Image | None:
     """Where a failed roll-out goes back to, or None where it may not or cannot.
 
     Raises:
@@ -339,4 +373,4 @@ def go_back(service: Service, rules: Rules, tasks: Sequence[Mapping[str, Any]]) 
     """
     if not service.flag("deployer.rollback", rules.rollback):
         return None
-    return _way_back(service, tasks)
+    return way_back(service, tasks)

@@ -19,19 +19,21 @@ from deployer.images import Image
 from deployer.limits import Pace, give_slot_back, take_slot
 from deployer.plan import (
     LOOK_SECONDS,
+    Case,
+    Found,
     Outcome,
     Request,
     Rules,
     Skip,
+    Stop,
     Update,
-    Wait,
     choose,
     decide,
-    give_up,
-    go_back,
+    where_to_go_back,
 )
 from deployer.ports import Credentials, Registry, Swarm
 from deployer.services import LabelError, Manifest, Service, revise
+from deployer.wayback import given_up
 
 log = logging.getLogger(__name__)
 
@@ -143,32 +145,33 @@ class Deployer:
         return self._once(name, request, watch)
 
     def _once(self, name: str, request: Request, watch: Watch | None) -> Report | Again:
-        service = self.swarm.service(name)
-        tasks = self.swarm.tasks(service.id)
-        now = self.clock()
-        look = Look(service, tasks, assess(service, tasks, now), now)
+        look = self.look(name)
+        service = look.service
         if watch or service.state.task == request.task or _left_alone(look):
             step = self._follow(look, request, _looked(watch, look))
             self._keep_slot(look, step)
             return step
         return self._begin(look, request)
 
+    def look(self, name: str) -> Look:
+        """Read a service and its tasks."""
+        service = self.swarm.service(name)
+        tasks = self.swarm.tasks(service.id)
+        now = self.clock()
+        return Look(service, tasks, assess(service, tasks, now), now)
+
     # -- before the write ------------------------------------------------------------------------
 
     def _begin(self, look: Look, request: Request) -> Report | Again:
         service = look.service
-        held = self.swarm.ledger().hold(service.id)
-        if held and not request.rollback:
-            return self._report(look, request, Outcome.HELD, f"held: {held}")
-        wanted = choose(service, request, self.rules, look.tasks)
-        if isinstance(wanted, Skip):
-            return self._report(look, request, wanted.outcome, wanted.reason)
-        manifest, credentials = self._manifest(wanted)
-        decision = decide(service, request, self.rules, wanted, manifest, look.progress, look.tasks, look.now)
-        if isinstance(decision, Skip):
-            return self._report(look, request, decision.outcome, decision.reason)
-        if isinstance(decision, Wait):
-            return Again(decision.seconds, decision.reason, quiet=decision.quiet)
+        case = self.case(look, request)
+        wanted = choose(case)
+        if not isinstance(wanted, Image):
+            return self._stopped(look, request, wanted)
+        manifest, credentials = self.manifest(wanted)
+        decision = decide(Found(case, wanted, manifest))
+        if not isinstance(decision, Update):
+            return self._stopped(look, request, decision)
         refused = self._admit(look)
         if refused:
             return refused
@@ -177,6 +180,16 @@ class Deployer:
         unwell = bool(service.state.reason) or look.progress.phase is Phase.PAUSED
         watch = Watch(request.task, str(decision.image), service.image_text, began, began, recovers=unwell)
         return Again(1, "the roll-out has begun", watch)
+
+    def case(self, look: Look, request: Request) -> Case:
+        """The facts that decide about a request."""
+        hold = self.swarm.ledger().hold(look.service.id)
+        return Case(look.service, request, self.rules, look.tasks, look.progress, look.now, hold)
+
+    def _stopped(self, look: Look, request: Request, stop: Stop) -> Report | Again:
+        if isinstance(stop, Skip):
+            return self._report(look, request, stop.outcome, stop.reason)
+        return Again(stop.seconds, stop.reason, quiet=stop.quiet)
 
     def _admit(self, look: Look) -> Again | None:
         """Whether one more update may begin now: the worker's pace and the Swarm's width."""
@@ -202,7 +215,13 @@ class Deployer:
         rolling = {s.id for s in self.swarm.services() if s.update_state in ROLLING_STATES}
         return take_slot(self.swarm, look.service.id, rolling, self.rules.max_rollouts, look.now)
 
-    def _manifest(self, image: Image) -> tuple[Manifest, Credentials | None]:
+    def manifest(self, image: Image) -> tuple[Manifest, Credentials | None]:
+        """What the registry says of an image, and the credentials that it took.
+
+        Raises:
+            TemporaryError: the registry or AWS cannot answer now.
+            PermanentError: there is no such image, or no access to it.
+        """
         credentials = self.registry.credentials(image)
         try:
             return self.swarm.manifest(image, credentials), credentials
@@ -244,8 +263,7 @@ class Deployer:
     def _not_mine(self, look: Look, request: Request, watch: Watch) -> Report | Again:
         """The service has left what this deployment wrote: to the engine's rollback or to somebody else."""
         service, progress = look.service, look.progress
-        reverting = (service.update_state or "").startswith("rollback")
-        if not reverting:
+        if not service.is_rolling_back:
             return self._report(look, request, Outcome.SUPERSEDED, "somebody else updated the service", watch)
         if progress.engine_busy:
             return Again(2, f"the engine rolls back: {progress.reason}", watch)
@@ -257,7 +275,7 @@ class Deployer:
             )
         # The engine took our labels back with the image. Written again they remember the failure, and the
         # fresh credentials with them start what the engine's stored ones could not pull.
-        update = give_up(service, watch.task, back, Image.parse(watch.image).digest, reason, look.now)
+        update = given_up(service, watch.task, back, Image.parse(watch.image).digest, reason, look.now)
         self.swarm.update(service, revise(service, update), self.registry.credentials(back))
         return Again(1, f"the engine rolled back: {reason}", replace(watch, watched=0.0, going_back=reason))
 
@@ -267,16 +285,16 @@ class Deployer:
             return self._report(
                 look, request, Outcome.FAILED, f"the rollback failed as well: {reason}", watch
             )
-        back = go_back(service, self.rules, look.tasks)
+        back = where_to_go_back(service, self.rules, look.tasks)
         if back is None:
             return self._report(look, request, Outcome.FAILED, f"{reason}; left as it is", watch)
         try:
-            manifest, credentials = self._manifest(back)
+            manifest, credentials = self.manifest(back)
         except PermanentError as fault:
             return self._report(look, request, Outcome.FAILED, f"{reason}; no way back: {fault}", watch)
         log.warning("Roll-out of service %s failed (%s), going back to %s", service.id, reason, back)
         failed = service.image.digest if service.image else None
-        state = give_up(service, watch.task, back, failed, reason, look.now)
+        state = given_up(service, watch.task, back, failed, reason, look.now)
         self._write(service, Update(back, manifest, state), credentials)
         return Again(1, f"going back: {reason}", replace(watch, watched=0.0, going_back=reason))
 

@@ -158,6 +158,11 @@ class Service:
         return (self.raw.get("UpdateStatus") or {}).get("State") or None
 
     @property
+    def is_rolling_back(self) -> bool:
+        """Whether the engine's last word is on a rollback, under way or ended."""
+        return (self.update_state or "").startswith("rollback")
+
+    @property
     def update_message(self) -> str:
         """The engine's explanation of `update_state`."""
         return (self.raw.get("UpdateStatus") or {}).get("Message") or ""

@@ -1,0 +1,94 @@
+"""What would happen to a service for a push, rule by rule, without doing it.
+
+It asks the very rules that decide, so it cannot tell another story than the deployment would.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deployer.errors import PermanentError
+from deployer.images import Image
+from deployer.plan import Found, Request, Skip, Stop, Update, answers, choose, decide, questions
+from deployer.rollout import Deployer, Look
+from deployer.services import LabelError
+
+
+@dataclass(frozen=True)
+class Step:
+    """A rule and what it says: a reason to stop, or nothing."""
+
+    rule: str
+    stop: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The rules that were asked, in their order, and what would come of it."""
+
+    service: str
+    image: str | None
+    steps: tuple[Step, ...]
+    verdict: str
+
+
+def explain(deployer: Deployer, name: str, pushed: Image | None = None) -> Explanation:
+    """Say what a push would lead to.
+
+    Args:
+        deployer: the core; nothing is written.
+        name: the service's name or id.
+        pushed: the pushed image; None for the one that the service follows.
+
+    Raises:
+        NoSuchServiceError: there is no such service.
+        TemporaryError: Swarm, registry or AWS cannot answer now.
+    """
+    look = deployer.look(name)
+    steps: list[Step] = []
+    try:
+        verdict = _ask(deployer, look, pushed, steps)
+    except LabelError as fault:
+        steps.append(Step("its labels can be understood", str(fault)))
+        verdict = f"ignored: {fault}"
+    except PermanentError as fault:
+        steps.append(Step("the registry answers", str(fault)))
+        verdict = f"failed: {fault}"
+    return Explanation(look.service.name, look.service.image_text, tuple(steps), verdict)
+
+
+def _ask(deployer: Deployer, look: Look, pushed: Image | None, steps: list[Step]) -> str:
+    service = look.service
+    if pushed is not None:
+        theirs = service.image is not None and service.image.same_tag(pushed)
+        followed = service.image.without_digest() if service.image else "no image"
+        steps.append(Step("the push is of its image", None if theirs else f"it follows {followed}"))
+        if not theirs:
+            return "nothing: the push is not for this service"
+    request = Request("-", by="event", hint=pushed.digest if pushed else None)
+    case = deployer.case(look, request)
+    for rule, stop in questions(case):
+        steps.append(_step(rule, stop))
+        if stop:
+            return _said(stop)
+    wanted = choose(case)
+    if not isinstance(wanted, Image):
+        return _said(wanted)
+    manifest, _ = deployer.manifest(wanted)
+    steps.append(Step("the registry answers", note=f"{wanted} is {manifest.digest}"))
+    found = Found(case, wanted, manifest)
+    for rule, stop in answers(found):
+        steps.append(_step(rule, stop))
+        if stop:
+            return _said(stop)
+    decision = decide(found)
+    return f"updated to {decision.image}" if isinstance(decision, Update) else _said(decision)
+
+
+def _step(rule: str, stop: Stop | None) -> Step:
+    return Step(rule, stop.reason if stop else None)
+
+
+def _said(stop: Stop) -> str:
+    return f"{stop.outcome}: {stop.reason}" if isinstance(stop, Skip) else f"it waits: {stop.reason}"

@@ -1,0 +1,126 @@
+"""How every service stands that the deployer looks after: read from the Swarm and the registries alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from deployer.convergence import Phase, Progress, assess, moment
+from deployer.errors import DeployerError
+from deployer.images import Image
+from deployer.limits import Ledger
+from deployer.rollout import Deployer
+from deployer.services import LabelError, Service
+
+ASKED_AT_ONCE = 8  # requests to registries side by side
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One service."""
+
+    service: str
+    image: str  # repository and tag
+    digest: str | None  # that runs, or is being rolled out
+    since: datetime | None  # when the digest was written; None if nobody knows
+    newer: str | None  # the digest that the registry has instead, None if it is the same
+    registry: str | None  # why the registry does not tell, None if it does
+    state: str  # converged, rolling, paused, reverted
+    ready: int
+    wanted: int
+    held: str | None
+    off: str | None  # why it is never updated
+    failed: tuple[str, ...]  # digests that are not tried again by themselves
+    last: str  # how the last deployment ended, as far as the service knows
+    credentials_age: timedelta | None  # since credentials were stored with it; ECR's live for 12 hours
+
+
+def survey(deployer: Deployer, names: Sequence[str] = (), ask: bool = True) -> list[Standing]:
+    """How the services stand, by name.
+
+    Args:
+        deployer: the core.
+        names: services, by name; none for all that carry the filter label and run an image.
+        ask: ask the registries what is newest, each image once.
+
+    Raises:
+        TemporaryError: the Swarm cannot answer now.
+    """
+    services = [s for s in deployer.swarm.services() if s.image and s.carries(deployer.rules.filter_label)]
+    if names:
+        services = [s for s in services if s.name in names or s.id in names]
+    images = {str(image): image for s in services if (image := _followed(s))} if ask else {}
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+        found = dict(zip(images, pool.map(lambda image: _ask(deployer, image), images.values()), strict=True))
+    ledger, now = deployer.swarm.ledger(), deployer.clock()
+    return [_standing(deployer, s, found, ledger, now) for s in sorted(services, key=lambda s: s.name)]
+
+
+def _followed(service: Service) -> Image | None:
+    image = service.image
+    return image.without_digest() if image and image.followed_tag else None
+
+
+def _ask(deployer: Deployer, image: Image) -> str | DeployerError:
+    """What the tag means, or why that cannot be told."""
+    try:
+        return deployer.manifest(image)[0].digest
+    except DeployerError as fault:
+        return fault
+
+
+def _standing(
+    deployer: Deployer,
+    service: Service,
+    found: Mapping[str, str | DeployerError],
+    ledger: Ledger,
+    now: datetime,
+) -> Standing:
+    image = service.image
+    assert image is not None  # noqa: S101 - survey has left out the others
+    progress = assess(service, deployer.swarm.tasks(service.id), now)
+    answer = found.get(str(image.without_digest()))
+    newer = answer if isinstance(answer, str) and answer != image.digest else None
+    written_by_us = service.state.image == service.image_text and service.state.at
+    return Standing(
+        service=service.name,
+        image=str(image.without_digest()),
+        digest=image.digest,
+        since=moment(service.state.at) if written_by_us and service.state.at else None,
+        newer=newer,
+        registry=str(answer) if isinstance(answer, DeployerError) else None,
+        state=str(progress.phase),
+        ready=progress.ready,
+        wanted=progress.wanted,
+        held=ledger.hold(service.id) or service.hold,
+        off=_off(service, image),
+        failed=service.state.failures,
+        last=_last(service, progress),
+        credentials_age=now - moment(service.state.at) if service.state.at else None,
+    )
+
+
+def _off(service: Service, image: Image) -> str | None:
+    try:
+        if not service.flag("deployer.enable", default=True):
+            return "deployer.enable=false"
+        if service.is_job and not service.flag("deployer.run-job", default=False):
+            return "a job"
+    except LabelError as fault:
+        return str(fault)
+    return None if image.followed_tag else "pinned to a digest"
+
+
+def _last(service: Service, progress: Progress) -> str:
+    state = service.state
+    if not state.at:
+        return "-"
+    by = f"event {state.event}" if state.event else state.by
+    if state.image != service.image_text:
+        return "superseded: somebody else wrote"
+    if state.by == "rollback":
+        return f"rolled-back: {state.reason or 'by hand'}"
+    word = {Phase.CONVERGED: "updated", Phase.PAUSED: "failed", Phase.REVERTED: "rolled-back"}
+    return f"{word.get(progress.phase, 'rolling')} by {by}"
