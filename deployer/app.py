@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -13,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from celery import signals
 from celery.utils.time import rate
 
-from deployer import bus, health, logs, metrics, notifications
+from deployer import bus, doctor, health, logs, metrics, notifications
 from deployer.errors import SettingsError
 from deployer.limits import Pace
 from deployer.monitoring import MonitoredCelery
@@ -165,3 +166,44 @@ def task_queues() -> dict[str, str]:
     settings.need("task_queue")
     urls = [queue_url(queue) for queue in settings.task_queue]
     return {url.rstrip("/").rsplit("/", 1)[-1]: url for url in urls}
+
+
+def checks() -> Iterator[doctor.Finding]:
+    """Everything that `deployer doctor` looks at, one after another."""
+    settings = load()
+    session = boto3.session.Session()
+    config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 1})
+    now = doctor.now()
+    try:
+        found, theirs = doctor.identity(session.client("sts", config=config))
+    except BotoCoreError as fault:
+        found, theirs = doctor.Finding("AWS identity", "fail", str(fault), "set AWS_REGION"), None
+    yield found
+    if theirs:
+        yield doctor.clock("AWS", theirs, now)
+    if found.level != "fail":
+        yield from _queue_checks(settings)
+    yield from doctor.engine(deployer(), swarm().info, now)
+    yield from doctor.registries(deployer())
+    yield from doctor.labels(deployer())
+    yield doctor.redis(settings.redis)
+    if settings.redis:
+        yield doctor.workers(lambda: app.control.inspect(timeout=2.0).ping())
+    try:
+        notifier()
+    except SettingsError as fault:
+        yield doctor.Finding("notifications", "fail", str(fault), "correct the setting")
+
+
+def _queue_checks(settings: Settings) -> Iterator[doctor.Finding]:
+    wanted = (
+        ("events queue", "queue", doctor.TAKE),
+        ("task queue", "task_queue", doctor.SEND | doctor.TAKE | doctor.RETURN),
+    )
+    for role, setting, actions in wanted:
+        try:
+            url = queue_url(settings.need(setting))
+        except SettingsError as fault:
+            yield doctor.Finding(role, "fail", str(fault), "set it to the queue's URL")
+            continue
+        yield from doctor.queue(sqs_client(), role, url, actions)

@@ -93,9 +93,15 @@ def health() -> None:
     click.echo(read(path, time.time()))
 
 
-WAIT = click.option(
-    "--wait", is_flag=True, help="Wait for the end of the roll-out (needs DEPLOYER_REDIS_URL)."
-)
+def _waiting(command: Callable[..., Any]) -> Callable[..., Any]:
+    wait = click.option("--wait", is_flag=True, help="Show the roll-out until its end (needs Redis).")
+    timeout = click.option(
+        "--timeout",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        help="Wait no longer; the exit code is 2.",
+    )
+    return wait(timeout(command))
 
 
 @main.command()
@@ -104,36 +110,38 @@ WAIT = click.option(
 @click.option(
     "--force", is_flag=True, help="Restart also on the same digest; try a digest that failed before."
 )
-@WAIT
+@_waiting
 @_plainly
-def update(service: str, image: str | None, force: bool, wait: bool) -> None:
+def update(service: str, image: str | None, force: bool, wait: bool, timeout: float | None) -> None:
     """Bring SERVICE to what its tag means at the registry now.
 
-    The update is a task for the workers; the id that is printed is the deployment's everywhere: in logs and
-    in the service's labels. With --wait the exit code is 1 if the roll-out failed or was rolled back.
+    The update is a task for the workers; the id that is printed is the deployment's everywhere: in logs, in
+    Flower and in the service's labels. With --wait the exit code is 1 if the roll-out failed or was rolled
+    back, and 2 if --timeout has passed before its end: the roll-out goes on.
     """
     from deployer.tasks import update_service
 
-    _sent(update_service.delay(service, image=image, force=force), wait)
+    _sent(update_service.delay(service, image=image, force=force), wait, timeout)
 
 
 @main.command()
 @click.argument("service")
-@WAIT
+@_waiting
 @_plainly
-def rollback(service: str, wait: bool) -> None:
+def rollback(service: str, wait: bool, timeout: float | None) -> None:
     """Bring SERVICE back to the image that it ran before.
 
     The digest that it leaves is remembered and not rolled out again by itself.
     """
     from deployer.tasks import rollback_service
 
-    _sent(rollback_service.delay(service), wait)
+    _sent(rollback_service.delay(service), wait, timeout)
 
 
-def _sent(result: Any, wait: bool) -> None:
+def _sent(result: Any, wait: bool, timeout: float | None) -> None:
     from redis.exceptions import RedisError
 
+    from deployer import screens
     from deployer.settings import load
 
     click.echo(result.id)
@@ -141,10 +149,20 @@ def _sent(result: Any, wait: bool) -> None:
         return
     if load().redis is None:
         raise click.ClickException("--wait asks Redis how the deployment ended: set DEPLOYER_REDIS_URL")
+
+    def state() -> tuple[bool, str]:
+        meta = result.backend.get_task_meta(result.id, cache=False)
+        ended = meta["status"] in result.backend.READY_STATES
+        return ended, str(meta["result"]) if meta["status"] == "RETRY" else ""
+
     try:
+        if not screens.follow(state, timeout):
+            click.echo(f"not ended after {timeout:g} s; the roll-out goes on", err=True)
+            raise SystemExit(2)
         report = result.get()
     except RedisError as fault:
-        raise click.ClickException(f"Redis does not answer (DEPLOYER_REDIS_URL): {fault}") from fault
+        name = type(fault).__name__  # its text may hold the URL with the password
+        raise click.ClickException(f"Redis does not answer (DEPLOYER_REDIS_URL): {name}") from fault
     click.echo(f"{report['service']}: {report['outcome']}, {report['reason']} ({report['duration']:.1f} s)")
 
 
@@ -195,3 +213,146 @@ def _one(service: str | None) -> str:
     if not service:
         raise click.UsageError("name a service, or use --all")
     return service
+
+
+JSON = click.option("--json", "as_json", is_flag=True, help="For scripts.")
+
+
+@main.command()
+@click.argument("services", nargs=-1)
+@click.option("--watch", "live", is_flag=True, help="Keep the table live.")
+@click.option(
+    "--interval", type=click.FloatRange(min=0.5), default=5.0, show_default=True, help="Of --watch."
+)
+@click.option("--offline", is_flag=True, help="Do not ask the registries what is newer.")
+@JSON
+@_plainly
+def status(services: tuple[str, ...], live: bool, interval: float, offline: bool, as_json: bool) -> None:
+    """Show how all SERVICES stand that are looked after, or the named ones.
+
+    Reads the Swarm manager that DOCKER_HOST names, and the registries. LOGIN is the age of the registry
+    credentials that the Swarm keeps with the service; those of ECR live for 12 hours.
+    """
+    from rich.console import Console
+
+    from deployer import app, screens
+    from deployer.errors import NoSuchServiceError
+    from deployer.status import survey
+
+    def read() -> Any:
+        found = survey(app.deployer(), services, ask=not offline)
+        if missing := set(services) - {one.service for one in found}:
+            raise NoSuchServiceError(f"no service {sorted(missing)[0]!r} that is looked after in this Swarm")
+        return found
+
+    if as_json:
+        screens.as_json(read())
+    elif live:
+        read()
+        screens.watch(read, interval)
+    else:
+        Console().print(screens.status_table(read()))
+
+
+@main.command()
+@click.argument("service", required=False)
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
+@JSON
+@_plainly
+def history(service: str | None, limit: int, as_json: bool) -> None:
+    """List the last deployments of SERVICE, or of all services.
+
+    From the results in Redis, where they are kept for 30 days. Without Redis: what the labels of the service
+    and the Swarm's task history know.
+    """
+    from redis import Redis
+    from redis.exceptions import RedisError
+    from rich.console import Console
+
+    from deployer import app, screens
+    from deployer.history import recorded, remembered
+    from deployer.settings import load
+
+    entries, why = [], "DEPLOYER_REDIS_URL is not set"
+    if url := load().redis:
+        try:
+            with Redis.from_url(url, socket_timeout=5, socket_connect_timeout=2) as redis:
+                entries, why = recorded(redis, service), "Redis has none of it"
+        except (RedisError, OSError, ValueError) as fault:
+            why = f"Redis does not answer ({type(fault).__name__})"
+    if not entries:
+        click.echo(f"{why}; this is what the services themselves know:", err=True)
+        names = [_one(service)] if service else [s.name for s in app.swarm().services() if s.state.at]
+        entries = [entry for name in names for entry in remembered(app.deployer().look(name))]
+    if as_json:
+        screens.as_json(entries[:limit])
+    else:
+        Console().print(screens.history_table(entries[:limit]))
+
+
+@main.command()
+@click.argument("service")
+@click.argument("image", required=False)
+@click.option(
+    "--events", type=click.IntRange(min=0), default=3, show_default=True, help="How many past ones."
+)
+@JSON
+@_plainly
+def explain(service: str, image: str | None, events: int, as_json: bool) -> None:
+    """Say what a push of IMAGE would do to SERVICE now, rule by rule, and do nothing.
+
+    Without IMAGE: the push of the tag that the service follows. Then how the last events ended for it, if
+    Redis knows them.
+    """
+    from deployer import app, screens
+    from deployer.explain import explain as explained
+    from deployer.images import Image
+
+    found = explained(app.deployer(), service, Image.parse(image) if image else None)
+    past = [] if image else _past(found.service, events)
+    if as_json:
+        screens.as_json({"now": found, "past": past})
+        return
+    screens.explanation(found)
+    for entry in past:
+        click.echo(f"  event {entry.event}: {entry.outcome}, {entry.reason}")
+
+
+def _past(service: str, count: int) -> list[Any]:
+    from redis import Redis
+    from redis.exceptions import RedisError
+
+    from deployer.history import recorded
+    from deployer.settings import load
+
+    url = load().redis
+    try:
+        with Redis.from_url(url or "redis://", socket_timeout=5, socket_connect_timeout=2) as redis:
+            return [entry for entry in recorded(redis, service) if entry.event][:count] if url else []
+    except (RedisError, OSError, ValueError):
+        return []
+
+
+@main.command()
+@JSON
+@_plainly
+def doctor(as_json: bool) -> None:
+    """Check all that the deployer needs, and name the fix for what is wrong.
+
+    AWS identity and permissions, both queues, the engine, registries, Redis, workers, clocks, labels. Changes
+    nothing and takes no message. Run it where a worker runs, with the worker's settings; the exit code is 1
+    if anything fails.
+    """
+    from rich.console import Console
+
+    from deployer import app, doctor, screens
+
+    console, findings = Console(), []
+    for found in app.checks():
+        findings.append(found)
+        if not as_json:
+            screens.finding(console, found)
+    if as_json:
+        screens.as_json(findings)
+    if doctor.worst(findings) == "fail":
+        raise SystemExit(1)

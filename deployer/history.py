@@ -141,6 +141,8 @@ def remembered(look: Look) -> list[Entry]:
     entries += [
         Entry(None, service.name, "ran before", "from the Swarm's task history", image=image)
         for image in former_images(look.tasks)
-        if image not in known and image != service.image_text
+        if image not in known
+        and image != service.image_text
+        and image.partition("@")[2] not in state.failures
     ]
     return entries

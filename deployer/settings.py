@@ -151,6 +151,9 @@ def load() -> Settings:
     Raises:
         SettingsError: an unknown or invalid setting; the message names each of them, never its value.
     """
+    # What all other SDKs of AWS read, boto3 does not.
+    if region := os.environ.get("AWS_REGION"):
+        os.environ.setdefault("AWS_DEFAULT_REGION", region)
     secrets = SECRETS if SECRETS.is_dir() else None
     complaints = _unknown_variables()
     try:

@@ -63,6 +63,11 @@ class DockerSwarm:
         except NotFoundError as fault:
             raise NoSuchServiceError(f"no service {name!r} in this Swarm") from fault
 
+    def info(self) -> Mapping[str, Any]:
+        """What the engine says of itself (`GET /info`)."""
+        told: Mapping[str, Any] = self._get("/info")
+        return told
+
     def tasks(self, service_id: str) -> Sequence[Mapping[str, Any]]:
         """The tasks of a service, with those of its recent past (the engine keeps five for each slot)."""
         filters = json.dumps({"service": [service_id]})

@@ -28,7 +28,7 @@ def way_back(service: Service, tasks: Sequence[Mapping[str, Any]]) -> Image | No
 def way_back_after(
     service: Service, target: Image, progress: Progress, tasks: Sequence[Mapping[str, Any]]
 ) -> str | None:
-    """The way back after an update to `target`: what runs now, if it runs well, else what was there before."""
+    """The way back after an update to `target`: what runs now, if it runs well, else what ran before."""
     current = service.image
     if current and current.digest and _good(progress):
         return str(current) if current.digest != target.digest else service.state.previous

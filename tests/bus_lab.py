@@ -166,6 +166,13 @@ class Proxy:
         self._close()
 
 
+def _xml(error: bytes) -> bytes:
+    """An error of SQS as the query protocol has it."""
+    told = json.loads(error)
+    code = told["__type"].rpartition("#")[2]
+    return f"<E><Error><Code>{code}</Code><Message>{told['message']}</Message></Error></E>".encode()
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
@@ -180,7 +187,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        action = self.headers["X-Amz-Target"].rpartition(".")[2]
+        asks_in_xml = "X-Amz-Target" not in self.headers  # STS does
+        action = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
         self.owner.requests[action] += 1
         kind = self.owner.fault_of(action)
         if kind == "hole":
@@ -188,7 +196,8 @@ class _Handler(BaseHTTPRequestHandler):
         if kind in ("hole", "cut", "refuse"):
             self.close_connection = True
         else:
-            self._answer(*(ERRORS[kind] if kind else self._forward(body)))
+            status, answer = ERRORS[kind] if kind else self._forward(body)
+            self._answer(status, _xml(answer) if kind and asks_in_xml else answer)
 
     def _forward(self, body: bytes) -> tuple[int, bytes]:
         upstream = http.client.HTTPConnection("127.0.0.1", self.owner.target, timeout=30)

@@ -1,0 +1,214 @@
+"""What the `deployer` command shows: tables and bars with rich, and the same as JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from deployer.doctor import Finding
+from deployer.explain import Explanation
+from deployer.history import Entry
+from deployer.status import Standing
+
+COLOURS = {
+    "updated": "green",
+    "converged": "green",
+    "unchanged": "dim",
+    "ok": "green",
+    "warn": "yellow",
+    "held": "yellow",
+    "superseded": "dim",
+    "ignored": "dim",
+    "rolling": "cyan",
+    "waiting": "cyan",
+    "failed": "red",
+    "fail": "red",
+    "failure": "red",
+    "paused": "red",
+    "rolled-back": "red",
+    "reverted": "red",
+}
+TOKEN_LIFE = timedelta(hours=12)  # of ECR's credentials
+
+
+def as_json(value: Any) -> None:
+    """Print dataclasses as JSON; times as ISO 8601, durations in seconds."""
+
+    def plain(thing: Any) -> Any:
+        if is_dataclass(thing) and not isinstance(thing, type):
+            return asdict(thing)
+        if isinstance(thing, timedelta):
+            return thing.total_seconds()
+        return thing.isoformat() if isinstance(thing, datetime) else str(thing)
+
+    click.echo(json.dumps(value, default=plain, indent=2))
+
+
+def status_table(standings: Sequence[Standing]) -> Table:
+    """The table of `deployer status`."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("SERVICE", "IMAGE", "RUNNING", "SINCE", "REGISTRY", "STATE", "LAST DEPLOYMENT", "LOGIN"):
+        table.add_column(column, overflow="fold", no_wrap=column in {"SERVICE", "SINCE", "LOGIN"})
+    for one in standings:
+        table.add_row(
+            one.service,
+            one.image.rpartition("/")[2],
+            _short(one.digest),
+            _ago(one.since),
+            _newer(one),
+            _state(one),
+            one.last + (f"; failed: {_short(one.failed[0])}" if one.failed else ""),
+            _age(one.credentials_age),
+        )
+    if not standings:
+        table.caption = "no service runs an image and carries the filter label"
+    return table
+
+
+def watch(read: Callable[[], Sequence[Standing]], seconds: float) -> None:
+    """Show the table until Ctrl-C; while the Swarm does not answer the last one stays, and says so."""
+    from deployer.errors import DeployerError
+
+    with Live(console=Console(), auto_refresh=False, screen=sys.stdout.isatty()) as live:
+        table = Table()
+        while True:
+            try:
+                table = status_table(read())
+                table.caption = f"{datetime.now().astimezone():%H:%M:%S}, every {seconds:g} s; Ctrl-C ends it"
+            except DeployerError as fault:
+                table.caption = str(fault)
+            live.update(table, refresh=True)
+            try:
+                time.sleep(seconds)
+            except KeyboardInterrupt:
+                return
+
+
+def history_table(entries: Iterable[Entry]) -> Table:
+    """The table of `deployer history`."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("WHEN", "SERVICE", "OUTCOME", "IMAGE", "BEFORE", "TOOK", "BY", "REASON"):
+        table.add_column(column, overflow="fold", no_wrap=column in {"WHEN", "SERVICE", "OUTCOME", "TOOK"})
+    for entry in entries:
+        took = f"{entry.duration:.0f} s" if entry.duration else "-"
+        by = f"event {entry.event}" if entry.event else entry.by or "-"
+        when = f"{entry.at:%Y-%m-%d %H:%M:%S}" if entry.at else "-"
+        image = _tag_and_digest(entry.image)
+        before = _short((entry.previous or "").partition("@")[2])
+        table.add_row(when, entry.service, _coloured(entry.outcome), image, before, took, by, entry.reason)
+    return table
+
+
+def explanation(explained: Explanation) -> None:
+    """Print an explanation, a rule a line."""
+    console = Console()
+    console.print(Text(f"{explained.service} runs {explained.image or 'no image'}", style="bold"))
+    for step in explained.steps:
+        mark, style = ("✗", "red") if step.stop else ("✓", "green")
+        said = step.stop or step.note
+        console.print(Text.assemble((f"  {mark} ", style), step.rule, (f": {said}" if said else "", "dim")))
+    console.print(Text(f"  → {explained.verdict}", style="bold"))
+
+
+def finding(console: Console, found: Finding) -> None:
+    """Print what a check found."""
+    marks = {"ok": "✓", "warn": "!", "fail": "✗"}
+    line = Text.assemble(
+        (f"{marks[found.level]} ", COLOURS[found.level]), (found.check, "bold"), f": {found.found}"
+    )
+    console.print(line)
+    if found.fix and found.level != "ok":
+        console.print(Text(f"    → {found.fix}", style=COLOURS[found.level]))
+
+
+def follow(state: Callable[[], tuple[bool, str]], timeout: float | None) -> bool:
+    """Show a bar until a deployment has ended; whether it has within the time.
+
+    Args:
+        state: whether it has ended, and what it says of its progress (`3/5 updated`).
+        timeout: seconds; None for no limit.
+    """
+    until = None if timeout is None else time.monotonic() + timeout
+    if not sys.stderr.isatty():
+        return _follow_plainly(state, until)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("waiting for a worker", total=None)
+        while True:
+            ended, said = state()
+            count = re.match(r"(\d+)/(\d+)", said)
+            if count:
+                progress.update(bar, completed=int(count[1]), total=int(count[2]) or None)
+            if said:
+                progress.update(bar, description=said)
+            if ended or (until is not None and time.monotonic() > until):
+                return ended
+            time.sleep(0.25)
+
+
+def _follow_plainly(state: Callable[[], tuple[bool, str]], until: float | None) -> bool:
+    told = ""
+    while True:
+        ended, said = state()
+        if said and said != told and not ended:
+            click.echo(said, err=True)
+            told = said
+        if ended or (until is not None and time.monotonic() > until):
+            return ended
+        time.sleep(0.25)
+
+
+def _coloured(word: str) -> Text:
+    return Text(word, style=COLOURS.get(word, ""))
+
+
+def _short(digest: str | None) -> str:
+    return digest.removeprefix("sha256:")[:12] if digest else "-"
+
+
+def _tag_and_digest(image: str | None) -> str:
+    if not image:
+        return "-"
+    name, _, digest = image.partition("@")
+    return f"{name.rpartition('/')[2]} {_short(digest)}".strip(" -")
+
+
+def _newer(one: Standing) -> Text:
+    if one.registry:
+        return Text(one.registry, style="red")
+    if one.off:
+        return Text(one.off, style="dim")
+    return Text(f"newer: {_short(one.newer)}", style="yellow") if one.newer else Text("the same", style="dim")
+
+
+def _state(one: Standing) -> Text:
+    count = f" {one.ready}/{one.wanted}" + (" updated" if one.state == "rolling" else "")
+    text = Text.assemble(_coloured(one.state), count)
+    return text.append(f", held: {one.held.removeprefix('held: ')}", style="yellow") if one.held else text
+
+
+def _ago(since: datetime | None) -> str:
+    return _age(datetime.now(UTC) - since) + " ago" if since else "-"
+
+
+def _age(age: timedelta | None) -> str:
+    if age is None:
+        return "-"
+    seconds = max(0, int(age.total_seconds()))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
