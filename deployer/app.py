@@ -24,8 +24,6 @@ from deployer.rollout import Deployer
 from deployer.settings import Settings, load
 from deployer.swarm import DockerSwarm
 
-log = logging.getLogger(__name__)
-
 FLUSH_SECONDS = 3.0  # that a worker's end waits for notifications
 
 app = MonitoredCelery("deployer", include=["deployer.tasks"])
@@ -42,31 +40,22 @@ def _log_as_set(loglevel: int | str | None = None, **_: Any) -> None:
 
 
 @signals.worker_ready.connect
-def _show_worker(sender: Any, **_: Any) -> None:
-    """Serve what Prometheus, HEALTHCHECK and people want to know of this worker."""
-    settings = load()
-    checks: list[health.Check] = [
-        health.LoopCheck(sender.hub.call_soon),
-        health.silence(bus.silent_seconds),
-        health.stuck(bus.longest_running),
-    ]
-    if settings.metrics_address:
-        metrics.watch(bus.last_poll_at, bus.in_flight, registries().issued)
-    _show("worker", settings, *checks)
+def _show_health(sender: Any, **_: Any) -> None:
+    """Tell HEALTHCHECK how this worker is."""
+    if path := load().health_file:
+        loop, quiet = health.LoopCheck(sender.hub.call_soon), health.silence(bus.silent_seconds)
+        health.Heart(path, "worker", loop, quiet, health.stuck(bus.longest_running)).start()
 
 
 def show_bridge(bridge: Any) -> None:
-    """Serve what Prometheus, HEALTHCHECK and people want to know of a bridge."""
-    if load().metrics_address:
-        metrics.watch(lambda: bridge.polled_at, lambda: 0)
-    _show("bridge", load(), health.silence(lambda: time.monotonic() - bridge.begun))
-
-
-def _show(role: str, settings: Settings, *checks: health.Check) -> None:
+    """Serve what Prometheus and HEALTHCHECK want to know of a bridge."""
+    settings = load()
     if settings.metrics_address:
-        log.info("Metrics are served at http://%s:%d/metrics", *metrics.serve(settings.metrics_address))
+        metrics.watch(lambda: bridge.polled_at, lambda: 0)
+        metrics.serve(settings.metrics_address)
     if settings.health_file:
-        health.Heart(settings.health_file, role, *checks).start()
+        silence = health.silence(lambda: time.monotonic() - bridge.begun)
+        health.Heart(settings.health_file, "bridge", silence).start()
 
 
 def count_event(kind: str) -> None:
@@ -92,9 +81,14 @@ def notifier() -> notifications.Notifier:
 
 
 @signals.worker_init.connect
-def _check_notifications(**_: Any) -> None:
+def _prepare_worker(**_: Any) -> None:
+    """Serve metrics and check what only the worker uses; a wrong setting ends it with one line."""
+    settings = load()
     try:
         notifier()
+        if settings.metrics_address:
+            metrics.watch(bus.last_poll_at, bus.in_flight, registries().issued)
+            metrics.serve(settings.metrics_address)
     except SettingsError as fault:
         raise SystemExit(f"deployer: {fault}") from None
 

@@ -6,7 +6,7 @@ that the number of time series does not grow with the Swarm.
 
 from __future__ import annotations
 
-import threading
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -19,6 +19,8 @@ from deployer.convergence import moment
 from deployer.errors import SettingsError
 from deployer.plan import Outcome
 from deployer.rollout import Report
+
+log = logging.getLogger(__name__)
 
 BUCKETS = (0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
@@ -102,22 +104,18 @@ def watch(
         REGISTRY.register(_TokenAges(issued))
 
 
-def serve(address: str) -> tuple[str, int]:
+def serve(address: str) -> None:
     """Serve `/metrics` in a daemon thread.
 
     Args:
-        address: `host:port`, or `:port` for all interfaces; port 0 takes a free one.
-
-    Returns:
-        Where it is served.
+        address: `host:port`, or `:port` for all interfaces.
 
     Raises:
         SettingsError: the address cannot be used.
     """
     host, _, port = address.rpartition(":")
     try:
-        server, thread = start_http_server(int(port), host or "0.0.0.0")  # noqa: S104 - what `:port` asks for
+        start_http_server(int(port), host or "0.0.0.0")  # noqa: S104 - what `:port` asks for
     except (OSError, ValueError, OverflowError) as fault:
         raise SettingsError(f"DEPLOYER_METRICS_ADDRESS={address} cannot be served: {fault}") from fault
-    assert isinstance(thread, threading.Thread)  # noqa: S101 - for the type checker
-    return str(server.server_address[0]), int(server.server_address[1])
+    log.info("Metrics are served at http://%s/metrics", address)

@@ -1,6 +1,8 @@
 """`deployer health`: what it says of a process that works, hangs, or cannot reach SQS."""
 
 import json
+import subprocess
+import sys
 import time
 
 import pytest
@@ -9,6 +11,7 @@ from click.testing import CliRunner
 from deployer import health
 from deployer.cli import main
 from deployer.settings import load
+from lab import wait_until
 
 
 def beat(path, *checks):
@@ -82,3 +85,32 @@ def test_a_loop_that_does_not_turn_is_found(monkeypatch):
 
 def test_a_full_disk_ends_nothing(tmp_path):
     beat(tmp_path / "missing" / "health", lambda: None)
+
+
+@pytest.mark.real
+def test_a_quiet_worker_and_bridge_are_healthy_a_frozen_one_and_one_without_sqs_are_not(
+    lab, queues, tmp_path
+):
+    files = {role: str(tmp_path / role) for role in ("bridge", "worker")}
+
+    def said(role):
+        env = lab.environment(queues, HEALTH_FILE=files[role])
+        command = [sys.executable, "-m", "deployer", "health"]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30)
+        return f"{done.returncode} {done.stdout}{done.stderr}"
+
+    def both(text, timeout, every=1.0):
+        wait_until(lambda: all(text in said(role) for role in files), timeout, text, every)
+
+    bridge = lab.bridge(queues, HEALTH_FILE=files["bridge"])
+    lab.worker(queues, HEALTH_FILE=files["worker"])
+    both("healthy", 20)
+    bridge.freeze()
+    lab.aws.freeze()
+    wait_until(lambda: "1 Error: bridge: no sign of life" in said("bridge"), 60, "the frozen bridge", every=1)
+    assert said("worker").startswith("0 worker: healthy")
+    bridge.thaw()
+    both("1 Error: ", 120)
+    both("SQS has not answered", 120)
+    lab.aws.thaw()
+    both("0 ", 60)
