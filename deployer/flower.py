@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 SECRETS = Path("/run/secrets")
-COLUMNS = "name,state,args,kwargs,result,received,runtime,retries,worker,uuid"
+ECR_HOST = re.compile(r"\b\d{12}\.dkr[.-]ecr[a-z0-9.-]*/")  # most of a column, and the same in every row
+COLUMNS = "name,state,args,result,received,runtime,retries,worker,kwargs,uuid"
 
 
 def set_defaults() -> None:
@@ -45,8 +46,14 @@ def format_task(task: Any) -> Any:
             if report.get(key):
                 task.result += f"; {label} {report[key]}"
         task.runtime = report.get("duration") or task.runtime
+        task.traceback = None  # where the failure was told, not where it came from
+    elif report and "services" in report:
+        task.result = f"followed by {', '.join(sorted(report['services'])) or 'no service'}"
     if task.exception:
         task.exception = re.sub(r"^\w+\((['\"])(.*?)\1(, \{.*)?\)$", r"\2", task.exception)
+    for field in ("args", "result"):
+        if isinstance(getattr(task, field), str):
+            setattr(task, field, ECR_HOST.sub("", getattr(task, field)))
     return task
 
 

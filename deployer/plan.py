@@ -353,7 +353,9 @@ def _state(found: Found) -> State:
     case, request, target = found.case, found.case.request, found.target
     if request.rollback:
         failed = case.service.image.digest if case.service.image else None
-        return given_up(case.service, request.task, target, failed, "rolled back by hand", case.now)
+        return given_up(
+            case.service, case.tasks, request.task, target, failed, "rolled back by hand", case.now
+        )
     return State(
         image=str(target),
         previous=way_back_after(case.service, target, case.progress, case.tasks),

@@ -275,7 +275,8 @@ class Deployer:
             )
         # The engine took our labels back with the image. Written again they remember the failure, and the
         # fresh credentials with them start what the engine's stored ones could not pull.
-        update = given_up(service, watch.task, back, Image.parse(watch.image).digest, reason, look.now)
+        failed = Image.parse(watch.image).digest
+        update = given_up(service, look.tasks, watch.task, back, failed, reason, look.now)
         self.swarm.update(service, revise(service, update), self.registry.credentials(back))
         return Again(1, f"the engine rolled back: {reason}", replace(watch, watched=0.0, going_back=reason))
 
@@ -294,7 +295,7 @@ class Deployer:
             return self._report(look, request, Outcome.FAILED, f"{reason}; no way back: {fault}", watch)
         log.warning("Roll-out of service %s failed (%s), going back to %s", service.id, reason, back)
         failed = service.image.digest if service.image else None
-        state = given_up(service, watch.task, back, failed, reason, look.now)
+        state = given_up(service, look.tasks, watch.task, back, failed, reason, look.now)
         self._write(service, Update(back, manifest, state), credentials)
         return Again(1, f"going back: {reason}", replace(watch, watched=0.0, going_back=reason))
 

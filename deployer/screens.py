@@ -41,7 +41,7 @@ COLOURS = {
     "rolled-back": "red",
     "reverted": "red",
 }
-TOKEN_LIFE = timedelta(hours=12)  # of ECR's credentials
+UUID = re.compile(r"\b([0-9a-f]{8})(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")  # its beginning is enough to find it
 
 
 def as_json(value: Any) -> None:
@@ -70,7 +70,7 @@ def status_table(standings: Sequence[Standing]) -> Table:
             _ago(one.since),
             _newer(one),
             _state(one),
-            one.last + (f"; failed: {_short(one.failed[0])}" if one.failed else ""),
+            UUID.sub(r"\1", one.last) + (f"; failed: {_short(one.failed[0])}" if one.failed else ""),
             _age(one.credentials_age),
         )
     if not standings:
@@ -104,7 +104,7 @@ def history_table(entries: Iterable[Entry]) -> Table:
         table.add_column(column, overflow="fold", no_wrap=column in {"WHEN", "SERVICE", "OUTCOME", "TOOK"})
     for entry in entries:
         took = f"{entry.duration:.0f} s" if entry.duration else "-"
-        by = f"event {entry.event}" if entry.event else entry.by or "-"
+        by = f"event {entry.event[:8]}" if entry.event else entry.by or "-"
         when = f"{entry.at:%Y-%m-%d %H:%M:%S}" if entry.at else "-"
         image = _tag_and_digest(entry.image)
         before = _short((entry.previous or "").partition("@")[2])

@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr | None = Field(
         None,
-        description="Redis for the results of deployments; optional, without it there are none to ask for",
+        description="Redis for results, history, Flower and remote control; deployments do not need it",
     )
     filter_label: str | None = Field(
         None,

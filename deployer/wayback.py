@@ -43,11 +43,20 @@ def _good(progress: Progress) -> bool:
 
 
 def given_up(
-    service: Service, task: str, back: Image, failed: str | None, reason: str, now: datetime
+    service: Service,
+    tasks: Sequence[Mapping[str, Any]],
+    task: str,
+    back: Image,
+    failed: str | None,
+    reason: str,
+    now: datetime,
 ) -> State:
-    """What to remember when a service goes back: the digest that failed, why, and no further way back."""
+    """What to remember when a service goes back: the digests that failed, why, and no further way back.
+
+    One of them is what the engine has just left: that is known from its UpdateStatus, which the write clears.
+    """
     return replace(
-        service.state.with_failure(failed),
+        service.state.with_failure(failed).with_failure(rolled_back_from(service, tasks)),
         image=str(back),
         previous=None,
         reason=reason,

@@ -51,3 +51,12 @@ def test_every_fault_is_proved_by_a_test_that_exists():
     tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     assert named
     assert not {name for name in named if f"def {name}(" not in tests}
+
+
+def test_every_metric_and_alert_is_documented():
+    told = (ROOT / "docs" / "monitoring.md").read_text()
+    code = (ROOT / "deployer" / "metrics.py").read_text()
+    metrics = set(re.findall(r'"(deployer_[a-z_]+)"', code))
+    alerts = set(re.findall(r"alert: (\w+)", (ROOT / "deploy" / "prometheus" / "alerts.yml").read_text()))
+    assert metrics == set(re.findall(r"^\| `(deployer_[a-z_]+)", told, re.MULTILINE))
+    assert alerts == set(re.findall(r"^\| `(Deployer\w+)`", told, re.MULTILINE))

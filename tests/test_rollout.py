@@ -395,3 +395,16 @@ def test_an_event_for_a_tag_that_is_gone_from_the_registry_is_a_failure_and_not_
 def test_an_event_for_a_service_that_is_gone_is_nobody_s_concern(swarm, runs):
     swarm.remove("web")
     assert runs.run().outcome is Outcome.IGNORED
+
+
+def test_a_rollback_by_hand_keeps_in_mind_what_the_engine_has_just_left(swarm, runs):
+    swarm.create("two", pinned(1), failure_action="rollback")
+    swarm.push(WEB, digest(2))
+    assert runs.run("two").outcome is Outcome.UPDATED
+    swarm.push(WEB, digest(3))
+    swarm.crashing.add(digest(3))
+    runs.step("two", task="t3")
+    swarm.settle()  # the engine goes back to 2, and takes our labels with it
+    assert runs.run("two", task="back", by="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
+    assert swarm.service("two").image_text == pinned(1)
+    assert runs.run("two", task="t4").outcome is Outcome.HELD
