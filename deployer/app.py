@@ -101,7 +101,8 @@ def _send_notifications(**_: Any) -> None:
 @lru_cache(maxsize=1)
 def registries() -> Registries:
     """Credentials for registries, one cache for the process."""
-    return Registries()
+    settings = load()
+    return Registries(settings.assume_roles, settings.named_logins)
 
 
 @lru_cache(maxsize=1)

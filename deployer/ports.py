@@ -1,4 +1,4 @@
-"""What the core needs of the world: a Swarm to read and write, and credentials for registries.
+"""What the core needs of the world: a Swarm to read and write, registries' credentials and tags.
 
 `swarm` and `registry` implement these with the real ones, `testing` in memory.
 """
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from deployer.images import Image
 from deployer.limits import Ledger
+from deployer.ranking import Tag
 from deployer.services import Manifest, Service
 
 
@@ -49,10 +50,13 @@ class Swarm(Protocol):
 
 
 class Registry(Protocol):
-    """Credentials for registries."""
+    """Credentials for registries, and what they hold; `login` is the name of a login that rules."""
 
-    def credentials(self, image: Image) -> Credentials | None:
+    def credentials(self, image: Image, login: str | None = None) -> Credentials | None:
         """Credentials for an image's registry; None where nothing is known (anonymous)."""
+
+    def tags(self, image: Image, login: str | None = None) -> Sequence[Tag]:
+        """All tags of an image's repository, in no order; NotFoundError if there is no such repository."""
 
     def forget(self, image: Image) -> bool:
         """Drop what is cached for an image's registry; whether there was anything."""

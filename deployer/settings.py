@@ -9,23 +9,53 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from deployer.aws import Role, roles
 from deployer.errors import SettingsError
 
 PREFIX = "DEPLOYER_"
 SECRETS = Path("/run/secrets")
+_LOGIN = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)=(?P<user>[^:]+):(?P<password>.+)")
 
 
 def _words(value: object) -> object:
     """Split a comma-separated text; anything else is left for the validation to judge."""
     if isinstance(value, str):
         return tuple(word.strip() for word in value.split(",") if word.strip())
+    return value
+
+
+def _roles(value: object) -> object:
+    """Read `ACCOUNT=ARN …`; anything else is left for the validation to judge."""
+    return roles(value) if isinstance(value, str) else value
+
+
+def _named_logins(text: str) -> dict[str, tuple[str, str]]:
+    """Read `name=user:password …`; no error quotes any of it.
+
+    Raises:
+        ValueError: one is malformed, or there are two of one name.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for number, word in enumerate(text.split(), 1):
+        match = _LOGIN.fullmatch(word)
+        if not match:
+            raise ValueError(f"login {number} is no name=user:password (nor may one contain white space)")
+        if match["name"] in found:
+            raise ValueError(f"login {number} has the name of another one")
+        found[match["name"]] = (match["user"], match["password"])
+    return found
+
+
+def _checked_logins(value: SecretStr) -> SecretStr:
+    _named_logins(value.get_secret_value())
     return value
 
 
@@ -104,6 +134,21 @@ class Settings(BaseSettings):
         (),
         description="registries that `allow_repository_change` may move a service to, beside its own",
     )
+    assume_roles: Annotated[tuple[Role, ...], NoDecode, BeforeValidator(_roles)] = Field(
+        (),
+        description="roles to assume for ECR, `<account>=<ARN>` or `<account>=<ARN>?external-id=<id>`, "
+        "separated by white space or commas; other accounts are asked with our own credentials",
+    )
+    logins: Annotated[SecretStr, AfterValidator(_checked_logins)] | None = Field(
+        None,
+        description="logins at registries, `name=user:password`, separated by white space; a service chooses "
+        "one with the label `deployer.login`, in place of ECR's token and the Docker configuration",
+    )
+
+    @property
+    def named_logins(self) -> dict[str, tuple[str, str]]:
+        """User and password of each login in the clear; never log them."""
+        return _named_logins(self.logins.get_secret_value()) if self.logins else {}
 
     @property
     def redis(self) -> str | None:

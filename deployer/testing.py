@@ -18,6 +18,7 @@ from deployer.errors import NoSuchServiceError, NotFoundError, StaleVersionError
 from deployer.images import Image
 from deployer.limits import Ledger
 from deployer.ports import Credentials
+from deployer.ranking import Tag
 from deployer.services import Manifest, Service
 
 
@@ -26,7 +27,8 @@ class FakeSwarm:
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
-        self.tags: dict[str, str] = {}  # "repository:tag" to digest
+        self.digests: dict[str, str] = {}  # "repository:tag" to digest
+        self.pushed: dict[tuple[str, str], datetime] = {}  # (repository, digest) to its first push
         self.crashing: set[str] = set()  # digests whose tasks fail at once
         self.raw: dict[str, dict[str, Any]] = {}
         self.history: dict[str, list[dict[str, Any]]] = {}
@@ -42,7 +44,9 @@ class FakeSwarm:
 
     def push(self, image: str, digest: str) -> None:
         """Make a tag mean a digest."""
-        self.tags[str(Image.parse(image).without_digest())] = digest
+        pushed = Image.parse(image).without_digest()
+        self.digests[str(pushed)] = digest
+        self.pushed.setdefault((pushed.name, digest), self.now)
 
     def create(
         self,
@@ -123,7 +127,7 @@ class FakeSwarm:
         if image.digest:
             return Manifest(image.digest)
         try:
-            return Manifest(self.tags[str(image)])
+            return Manifest(self.digests[str(image)])
         except KeyError:
             raise NotFoundError(f"the registry has no {image}") from None
 
@@ -135,10 +139,22 @@ class FakeSwarm:
             raise StaleVersionError("update out of sequence")
         self._write(name, deepcopy(dict(spec)))
 
-    def credentials(self, image: Image) -> Credentials | None:
-        """No registry needs a password here."""
-        del image
-        return None
+    def credentials(self, image: Image, login: str | None = None) -> Credentials | None:
+        """No registry needs a password here, but a login has one."""
+        return Credentials(login, "password", image.host) if login else None
+
+    def tags(self, image: Image, login: str | None = None) -> Sequence[Tag]:
+        """All tags of a repository, with the time when each one's digest was first pushed, as ECR has it."""
+        del login
+        every = {Image.parse(name): digest for name, digest in self.digests.items()}
+        found = [
+            Tag(one.followed_tag or "", self.pushed.get((one.name, digest)), digest)
+            for one, digest in every.items()
+            if one.same_repository(image)
+        ]
+        if not found:
+            raise NotFoundError(f"the registry has no {image.name}")
+        return found
 
     def forget(self, image: Image) -> bool:
         """Nothing is cached."""

@@ -386,7 +386,7 @@ def test_a_roll_out_of_somebody_else_that_hangs_is_not_waited_for_for_ever(swarm
 
 
 def test_an_event_for_a_tag_that_is_gone_from_the_registry_is_a_failure_and_not_passed_over(swarm, runs):
-    swarm.tags.clear()
+    swarm.digests.clear()
     report = runs.run(hint=digest(2))
     assert report.outcome is Outcome.FAILED
     assert "has no" in report.reason

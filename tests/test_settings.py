@@ -37,6 +37,25 @@ def test_lists_are_separated_by_commas(load):
     assert read.accept_events == ("replication", "pull-through-cache")
 
 
+def test_roles_and_logins(load):
+    arn = "arn:aws:iam::210987654321:role/pull"
+    read = load(ASSUME_ROLES=f"210987654321={arn}?external-id=xy", LOGINS="a=robot:pass=wo:rd\n b.c=x:y")
+    assert [(role.account, role.arn, role.external_id) for role in read.assume_roles] == [
+        ("210987654321", arn, "xy")
+    ]
+    assert read.named_logins == {"a": ("robot", "pass=wo:rd"), "b.c": ("x", "y")}
+    assert "wo:rd" not in repr(read)
+
+
+@pytest.mark.parametrize(
+    "logins", ["hidden", "a=hidden", "=user:hidden", "a=:hidden", "a=u:x a=u:hidden", "a=u:hidden b c"]
+)
+def test_a_wrong_login_is_not_quoted(load, logins):
+    with pytest.raises(SettingsError, match="DEPLOYER_LOGINS: .*login [12] ") as caught:
+        load(LOGINS=logins)
+    assert "hidden" not in str(caught.value)
+
+
 def test_a_secret_file_sets_what_the_environment_does_not(load):
     read = load(
         files={"deployer_redis_url": "redis://:hidden@redis\n", "deployer_queue": "q"}, QUEUE="stronger"
@@ -60,6 +79,7 @@ def test_a_secret_is_not_printed(load):
         ("MAX_ROLLOUTS", "-1", "DEPLOYER_MAX_ROLLOUTS"),
         ("FILTER_LABEL", "=x", "DEPLOYER_FILTER_LABEL"),
         ("ACCEPT_EVENTS", "everything", "DEPLOYER_ACCEPT_EVENTS"),
+        ("ASSUME_ROLES", "210987654321=admin", "DEPLOYER_ASSUME_ROLES: Value error, role 1"),
     ],
 )
 def test_a_wrong_setting_is_named(load, variable, value, said):
