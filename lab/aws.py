@@ -1,4 +1,4 @@
-"""SQS and ECR's tokens, from the emulator `ministack` over HTTP on loopback."""
+"""SQS, ECR's tokens and its list of images, from the emulator `ministack` over HTTP on loopback."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,10 @@ class Aws(Server):
         }
         self.sqs: SQSClient = self.client("sqs")
 
+    @cached_property
+    def _ecr(self) -> Any:
+        return self.client("ecr")
+
     def client(self, service: str) -> Any:
         """A boto3 client of the emulator."""
         session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
@@ -98,6 +103,15 @@ class Aws(Server):
         """The password of the user AWS, as a token of ECR has it; the emulator gives everybody the same."""
         token = self.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
         return base64.b64decode(token).decode().split(":", 1)[1]
+
+    def put_image(self, repository: str, tag: str, manifest: bytes, kind: str) -> None:
+        """Tell ECR of a manifest that has been pushed; the repository is made if there is none."""
+        image = {"imageManifest": manifest.decode(), "imageManifestMediaType": kind, "imageTag": tag}
+        try:
+            self._ecr.put_image(repositoryName=repository, **image)
+        except self._ecr.exceptions.RepositoryNotFoundException:
+            self._ecr.create_repository(repositoryName=repository)
+            self._ecr.put_image(repositoryName=repository, **image)
 
     def queues(self, visibility: int = 5, max_receives: int = 3) -> Queues:
         """A fresh pair of queues, each with its dead-letter queue.

@@ -60,13 +60,15 @@ class Lab(Swarm):
         super().__init__(Engine(parts / "engine", self.namespaces, self.logs / "dockerd.log"), HOST)
         ecr, plain = self.logs / "ecr.log", self.logs / "plain-registry.log"
         hosts = [HOST, OTHER_HOST]
-        self.registry = Registry(parts / "ecr", self.namespaces, hosts, ECR_ADDRESS, ecr)
+        self.aws = Aws(parts / "aws", self.logs / "aws.log")
+        self.registry = Registry(
+            parts / "ecr", self.namespaces, hosts, ECR_ADDRESS, ecr, pushed=self.aws.put_image
+        )
         user, password = PLAIN_LOGIN
         self.plain_registry = Registry(
             parts / "plain", self.namespaces, [PLAIN_HOST], PLAIN_ADDRESS, plain, user
         )
         self.plain_registry.accept(password)
-        self.aws = Aws(parts / "aws", self.logs / "aws.log")
         self.redis = Redis(self.logs / "redis.log")
         self.processes: list[Process] = []
         self.password = ""  # the one in ECR's tokens
@@ -124,6 +126,8 @@ class Lab(Swarm):
     def push(self, reference: str, text: str = "v1", kind: str = "web", **options: Any) -> str:
         """Push an image to ECR, straight over HTTP; its digest, the same for the same content.
 
+        ECR's API knows of it too, to the second, as of all that is pushed here.
+
         Args:
             reference: repository and tag, without the registry: `team/web:latest`.
             text: see `images.make`, as for all the others.
@@ -144,7 +148,13 @@ class Lab(Swarm):
         name = f"{HOST}/{':'.join(_parsed(reference))}"
         self.docker("load", "--quiet", stdin=images.archive(images.make(text, kind, **options), name))
         said = self.docker("push", name)
-        return said.rpartition("digest: ")[2].split()[0]
+        digest = said.rpartition("digest: ")[2].split()[0]
+        repository, tag = _parsed(reference)
+        manifest = self.registry.request(
+            "GET", f"/v2/{repository}/manifests/{digest}", accept=images.MANIFEST
+        )[2]
+        self.aws.put_image(repository, tag, manifest, images.MANIFEST)
+        return digest
 
     @staticmethod
     def event(reference: str, digest: str, at: datetime | None = None) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class Registry(Server):
         address: a loopback address inside the namespaces.
         log: where its output goes.
         user: whom it lets in, with the password that `accept` tells.
+        pushed: is told repository, tag, manifest and media type of what gets a tag by `put_manifest`.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Registry(Server):
         address: str,
         log: Path,
         user: str = "AWS",
+        pushed: Callable[[str, str, bytes, str], None] | None = None,
     ) -> None:
         super().__init__(f"the registry {hosts[0]}")
         self.root = root
@@ -73,6 +75,7 @@ class Registry(Server):
         self.password = ""  # that it takes
         self.port = int(hosts[0].partition(":")[2] or 443)
         self._log = log
+        self._pushed = pushed
         root.mkdir(parents=True, exist_ok=True)
         self._make_certificate(hosts)
 
@@ -135,6 +138,8 @@ class Registry(Server):
     def put_manifest(self, repository: str, tag: str, manifest: bytes, kind: str) -> str:
         """Store a manifest, or an index, as it is; its digest."""
         self._checked("PUT", f"/v2/{repository}/manifests/{tag}", manifest, kind)
+        if self._pushed and ":" not in tag:
+            self._pushed(repository, tag, manifest, kind)
         return digest_of(manifest)
 
     def delete(self, repository: str, digest: str) -> None:
