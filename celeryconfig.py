@@ -48,3 +48,14 @@ monitoring_secret_url = _settings.redis  # `celery inspect conf` hides what is c
 worker_send_task_events = worker_enable_remote_control = _settings.redis is not None
 # A deployment is sent again for each look; only what workers do with it is worth an event.
 task_send_sent_event = False
+
+# -- schedule: `celery -A deployer beat`, one for the whole Swarm --------------------------------------
+beat_scheduler = "celery.beat:Scheduler"  # keeps nothing on disk: a look too many does no harm
+beat_schedule = {
+    name: {"task": f"deployer.tasks.{name}", "schedule": seconds}
+    for name, seconds in (
+        ("reconcile", _settings.reconcile_interval),
+        ("refresh_credentials", min(600.0, _settings.credentials_max_age / 4)),
+    )
+    if seconds
+}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -13,9 +15,10 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from celery import signals
 from celery.utils.time import rate
+from kombu.exceptions import OperationalError
 
 from deployer import bus, doctor, health, logs, metrics, notifications
-from deployer.errors import SettingsError
+from deployer.errors import SettingsError, brief
 from deployer.limits import Pace
 from deployer.monitoring import MonitoredCelery
 from deployer.plan import Rules
@@ -23,6 +26,8 @@ from deployer.registry import Registries
 from deployer.rollout import Deployer
 from deployer.settings import Settings, load
 from deployer.swarm import DockerSwarm
+
+log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 3.0  # that a worker's end waits for notifications
 
@@ -96,6 +101,21 @@ def _prepare_worker(**_: Any) -> None:
 @signals.worker_shutdown.connect
 def _send_notifications(**_: Any) -> None:
     notifier().flush(FLUSH_SECONDS)
+
+
+def credentials_age() -> timedelta:
+    """How old stored registry credentials may become."""
+    return timedelta(seconds=load().credentials_max_age)
+
+
+@signals.worker_ready.connect
+def _catch_up_at_start(**_: Any) -> None:
+    """Look for what was missed while nobody ran."""
+    if load().reconcile_interval:
+        try:
+            app.send_task("deployer.tasks.reconcile", countdown=random.uniform(1, 10))  # noqa: S311 - jitter
+        except (OperationalError, ClientError, BotoCoreError) as fault:
+            log.warning("Not looked for missed pushes at the start: %s", brief(fault))
 
 
 @lru_cache(maxsize=1)

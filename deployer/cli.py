@@ -356,3 +356,54 @@ def doctor(as_json: bool) -> None:
         screens.as_json(findings)
     if doctor.worst(findings) == "fail":
         raise SystemExit(1)
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Only list what would be done.")
+@_plainly
+def reconcile(dry_run: bool) -> None:
+    """Look for services that are behind their registry, and have the workers update them.
+
+    Celery beat does it every DEPLOYER_RECONCILE_INTERVAL seconds, and every worker when it starts.
+    """
+    from rich.console import Console
+
+    from deployer import app, screens
+    from deployer.catchup import survey
+
+    if not dry_run:
+        from deployer.tasks import reconcile as task
+
+        click.echo(task.delay().id)
+        return
+    found = survey(app.deployer())
+    Console().print(screens.behind_table(found))
+    click.echo(f"{found.services} services, {found.images} images asked; {found.missed} pushes missed")
+    for service, fault in found.faults:
+        click.echo(f"{service}: {fault}", err=True)
+
+
+@main.group()
+def policy() -> None:
+    """Try tag policies (label deployer.policy)."""
+
+
+@policy.command("test")
+@click.argument("policy")
+@click.argument("tags", nargs=-1, required=True, metavar="TAG...")
+@click.option("--current", help="The tag that runs; the first TAG if not given.")
+@click.option("--order", help="Label deployer.order.")
+@click.option("--allow-tags", help="Label deployer.allow-tags.")
+@click.option("--ignore-tags", help="Label deployer.ignore-tags.")
+@click.option("--prerelease", help="Label deployer.prerelease.")
+@_plainly
+def policy_test(policy: str, tags: tuple[str, ...], current: str | None, **labels: str | None) -> None:
+    """Show which of the tags POLICY would follow, and why; they count as pushed in the order given.
+
+    For instance: deployer policy test "semver:^1.2" 1.2.0 1.10.0 2.0.0
+    """
+    from deployer.policy import Policy, explain
+
+    given = {f"deployer.{name.replace('_', '-')}": value for name, value in labels.items() if value}
+    for line in explain(Policy.of({"deployer.policy": policy} | given), current or tags[0], tags):
+        click.echo(line)

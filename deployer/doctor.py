@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from deployer.convergence import moment
 from deployer.errors import DeployerError, PermanentError
+from deployer.plan import complaint
 from deployer.rollout import Deployer
 
 Level = Literal["ok", "warn", "fail"]
@@ -260,29 +261,11 @@ def labels(deployer: Deployer) -> Findings:
     except DeployerError:
         return
     for service in services:
-        wrong = complaints(service)
+        wrong = complaint(service)
         if wrong:
             yield Finding(
                 f"labels of {service.name}", "fail", wrong, "correct the label; updates are off until then"
             )
-
-
-def complaints(service: Any) -> str | None:
-    """What is wrong with a service's labels."""
-    from deployer.services import LabelError
-
-    try:
-        for flag in ("deployer.enable", "deployer.rollback", "deployer.replace", "deployer.run-job"):
-            service.flag(flag, default=True)
-        for seconds in ("deployer.timeout", "deployer.settle"):
-            service.seconds(seconds, 1)
-    except LabelError as fault:
-        return str(fault)
-    container = (service.spec.get("TaskTemplate", {}).get("ContainerSpec") or {}).get("Labels") or {}
-    misplaced = sorted(name for name in container if name.startswith("deployer."))
-    if misplaced:
-        return f"{misplaced[0]} is a label of the container; it belongs under deploy.labels"
-    return None
 
 
 def redis(url: str | None) -> Finding:

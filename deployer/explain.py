@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from deployer.errors import PermanentError
 from deployer.images import Image
-from deployer.plan import Found, Request, Skip, Stop, Update, answers, choose, decide, questions
+from deployer.plan import Found, Request, Skip, Stop, Update, answers, concerns, decide, questions
 from deployer.rollout import Deployer, Look
 from deployer.services import LabelError
 
@@ -61,7 +61,7 @@ def explain(deployer: Deployer, name: str, pushed: Image | None = None) -> Expla
 def _ask(deployer: Deployer, look: Look, pushed: Image | None, steps: list[Step]) -> str:
     service = look.service
     if pushed is not None:
-        theirs = service.image is not None and service.image.same_tag(pushed)
+        theirs = concerns(service, pushed)
         followed = service.image.without_digest() if service.image else "no image"
         steps.append(Step("the push is of its image", None if theirs else f"it follows {followed}"))
         if not theirs:
@@ -72,10 +72,10 @@ def _ask(deployer: Deployer, look: Look, pushed: Image | None, steps: list[Step]
         steps.append(_step(rule, stop))
         if stop:
             return _said(stop)
-    wanted = choose(case)
+    wanted = deployer.wanted(case)
     if not isinstance(wanted, Image):
         return _said(wanted)
-    manifest, _ = deployer.manifest(wanted)
+    manifest, _ = deployer.manifest(wanted, service.login)
     steps.append(Step("the registry answers", note=f"{wanted} is {manifest.digest}"))
     found = Found(case, wanted, manifest)
     for rule, stop in answers(found):

@@ -30,6 +30,8 @@ DEPLOYMENTS = Counter("deployer_deployments_total", "Deployments that have ended
 RETRIES = Counter(
     "deployer_retries_total", "Tasks sent back because Swarm, registry or AWS did not answer", ["task"]
 )
+MISSED = Counter("deployer_missed_pushes_total", "Pushes that were found by looking, without their event")
+RENEWED = Counter("deployer_credentials_renewed_total", "Services whose registry credentials were renewed")
 NOTIFICATIONS = Counter(
     "deployer_notifications_total", "Notifications, by whether they were taken", ["result"]
 )

@@ -13,13 +13,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from deployer.convergence import Progress, moment
+from deployer.convergence import Phase, Progress, moment
 from deployer.errors import InvalidReferenceError
 from deployer.images import Image
-from deployer.services import Manifest, Service, State
+from deployer.policy import Policy
+from deployer.services import LabelError, Manifest, Service, State
 from deployer.wayback import given_up, rolled_back_from, way_back, way_back_after
+from deployer.window import Window
 
 LOOK_SECONDS = 3.0  # between two looks at a roll-out of somebody else's
+WINDOW_SECONDS = 900.0  # between two looks at a window that is shut, and SQS's longest delay
 UPDATER_SECONDS = 5.0  # in which the engine takes up an update and says so
 
 
@@ -62,6 +65,16 @@ class Request:
     pushed_at: str | None = None
     quiet: Mapping[str, str] = field(default_factory=dict)  # digest and since when it is the newest (settle)
 
+    @property
+    def follows(self) -> bool:
+        """Whether the service's own policy says what is wanted, and not this request."""
+        return self.image is None and not self.rollback
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether no person asked for it now."""
+        return self.by in {"event", "reconcile", "release"}
+
 
 @dataclass(frozen=True)
 class Update:
@@ -88,9 +101,18 @@ class Wait:
     seconds: float
     reason: str
     quiet: Mapping[str, str] = field(default_factory=dict)
+    patient: bool = False  # however long it takes
 
 
 Stop = Skip | Wait
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How another service stands that this one waits for."""
+
+    service: Service
+    progress: Progress
 
 
 @dataclass(frozen=True)
@@ -104,6 +126,7 @@ class Case:
     progress: Progress
     now: datetime
     hold: str | None = None  # why it is held by command, alone or with all others
+    after: Standing | None = None  # of the service that the label `deployer.after` names
 
 
 @dataclass(frozen=True)
@@ -191,6 +214,12 @@ def _held_by_label(case: Case) -> Stop | None:
     return Skip(Outcome.HELD, f"held: {held}") if held else None
 
 
+def _follows_nothing(case: Case) -> Stop | None:
+    if not case.request.follows or not Policy.of(case.service.labels).off:
+        return None
+    return Skip(Outcome.IGNORED, "label deployer.policy=none")
+
+
 def _nothing_to_follow(case: Case) -> Stop | None:
     wanted = _wanted(case)
     return None if isinstance(wanted, Image) else wanted
@@ -203,6 +232,7 @@ _BEFORE: Sequence[tuple[str, Callable[[Case], Stop | None]]] = (
     ("it is not turned off", _turned_off),
     ("it may run again", _is_job),
     ("no hold by label", _held_by_label),
+    ("its policy follows something", _follows_nothing),
     ("there is a tag or digest to go to", _nothing_to_follow),
 )
 
@@ -248,7 +278,7 @@ OVERRIDE = "a new push, or `deployer update --force`, goes on"
 
 def _already_there(found: Found) -> Stop | None:
     case, digest = found.case, found.manifest.digest
-    if case.service.image_text != str(found.target) or case.request.force:
+    if case.request.force or not _runs(case, found.target):
         return None
     if case.request.hint and case.request.hint != digest:
         return Skip(
@@ -257,6 +287,16 @@ def _already_there(found: Found) -> Stop | None:
     if case.request.by == "manual" and case.progress.engine_busy:
         return Wait(LOOK_SECONDS, "this digest is being rolled out already")
     return Skip(Outcome.UNCHANGED, "the service has this digest")
+
+
+def _runs(case: Case, target: Image) -> bool:
+    """Whether the service has this image already."""
+    if case.service.image_text == str(target):
+        return True
+    # The same digest under another tag: a new name alone is worth no restart, unless a person wants it.
+    current = case.service.image
+    same = current is not None and current.digest == target.digest and current.same_repository(target)
+    return same and case.request.follows
 
 
 def _goes_back_already(found: Found) -> Stop | None:
@@ -312,6 +352,34 @@ def _not_quiet_yet(found: Found) -> Stop | None:
     return Wait(left, f"the tag must be quiet for {settle:g} s", quiet)
 
 
+def _outside_its_window(found: Found) -> Stop | None:
+    case = found.case
+    text = case.service.labels.get("deployer.window", "").strip()
+    if not text or not case.request.by_itself:
+        return None
+    window = Window.parse(text)
+    if window.is_open(case.now):
+        return None
+    opens = window.opens_at(case.now)
+    seconds = max(1.0, min((opens - case.now).total_seconds(), WINDOW_SECONDS))
+    return Wait(seconds, f"outside its window, which opens at {opens:%Y-%m-%d %H:%M} UTC", patient=True)
+
+
+def _comes_after_another(found: Found) -> Stop | None:
+    case, after, digest = found.case, found.case.after, found.manifest.digest
+    if after is None or not case.request.by_itself:
+        return None
+    other, image = after.service, after.service.image
+    if image is not None and image.same_repository(found.wanted):
+        if digest in other.state.failures:
+            return Skip(Outcome.HELD, f"{other.name}, which goes first, failed with this digest")
+        if image.digest != digest:
+            return Wait(LOOK_SECONDS, f"{other.name} goes first")
+    if after.progress.phase is not Phase.CONVERGED:
+        return Wait(LOOK_SECONDS, f"{other.name} goes first, and is {after.progress.phase}")
+    return None
+
+
 def _rolls_already(found: Found) -> Stop | None:
     case = found.case
     if case.request.rollback or case.service.flag("deployer.replace", default=False):
@@ -345,6 +413,8 @@ _AFTER: Sequence[tuple[str, Callable[[Found], Stop | None]]] = (
     ("nobody rolled back from it", _was_rolled_back),
     ("nobody moved away from it", _was_moved_away_from),
     ("the tag has been quiet for long enough", _not_quiet_yet),
+    ("its window is open", _outside_its_window),
+    ("the service that goes first is there", _comes_after_another),
     ("no other roll-out is under way", _rolls_already),
 )
 
@@ -376,3 +446,40 @@ def where_to_go_back(service: Service, rules: Rules, tasks: Sequence[Mapping[str
     if not service.flag("deployer.rollback", rules.rollback):
         return None
     return way_back(service, tasks)
+
+
+def concerns(service: Service, pushed: Image) -> bool:
+    """Whether a push could matter to a service: it follows this tag, or its policy might want to.
+
+    Args:
+        service: any service.
+        pushed: the pushed image, with a tag.
+    """
+    current = service.image
+    if current is None or pushed.tag is None or not current.same_repository(pushed):
+        return False
+    if current.same_tag(pushed):
+        return True
+    try:
+        policy = Policy.of(service.labels)
+    except LabelError:
+        return True  # its deployment says so
+    return current.tag is not None and policy.may_follow(current.tag, pushed.tag)
+
+
+def complaint(service: Service) -> str | None:
+    """What is wrong with a service's labels; None if all of them can be understood."""
+    try:
+        for flag in ("deployer.enable", "deployer.rollback", "deployer.replace", "deployer.run-job"):
+            service.flag(flag, default=True)
+        for seconds in ("deployer.timeout", "deployer.settle"):
+            service.seconds(seconds, 1)
+        Policy.of(service.labels)
+        if text := service.labels.get("deployer.window", "").strip():
+            Window.parse(text)
+    except LabelError as fault:
+        return str(fault)
+    misplaced = [name for name in service.container_labels if name.startswith("deployer.")]
+    return (
+        f"{min(misplaced)} is a label of the container; it belongs under deploy.labels" if misplaced else None
+    )

@@ -11,8 +11,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
+from deployer import prejob
 from deployer.convergence import Phase, Progress, assess, moment
 from deployer.errors import AccessDeniedError, NoSuchServiceError, PermanentError, StaleVersionError
 from deployer.images import Image
@@ -25,12 +27,14 @@ from deployer.plan import (
     Request,
     Rules,
     Skip,
+    Standing,
     Stop,
     Update,
     choose,
     decide,
     where_to_go_back,
 )
+from deployer.policy import Policy
 from deployer.ports import Credentials, Registry, Swarm
 from deployer.services import LabelError, Manifest, Service, revise
 from deployer.wayback import given_up
@@ -81,6 +85,7 @@ class Again:
     reason: str
     watch: Watch | None = None
     quiet: Mapping[str, str] = field(default_factory=dict)
+    patient: bool = False  # the wait itself does not count against the deployment's patience
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,11 @@ class Look:
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+@lru_cache(maxsize=10_000)
+def _say_once(service: str, wrong: str) -> None:
+    log.error("Service %s is not updated: %s", service, wrong)
 
 
 @dataclass(frozen=True)
@@ -131,7 +141,7 @@ class Deployer:
                 event=request.event,
             )
         except LabelError as fault:
-            log.error("Service %s is not updated: %s", name, fault)
+            _say_once(name, str(fault))
             return Report(Outcome.IGNORED, str(fault), name, by=request.by, event=request.event)
         except PermanentError as fault:
             return Report(Outcome.FAILED, str(fault), name, by=request.by, event=request.event)
@@ -165,16 +175,16 @@ class Deployer:
     def _begin(self, look: Look, request: Request) -> Report | Again:
         service = look.service
         case = self.case(look, request)
-        wanted = choose(case)
+        wanted = self.wanted(case)
         if not isinstance(wanted, Image):
             return self._stopped(look, request, wanted)
-        manifest, credentials = self.manifest(wanted)
+        manifest, credentials = self.manifest(wanted, service.login)
         decision = decide(Found(case, wanted, manifest))
         if not isinstance(decision, Update):
             return self._stopped(look, request, decision)
-        refused = self._admit(look)
-        if refused:
-            return refused
+        waits = self._job_first(look, request, decision, credentials) or self._admit(look)
+        if waits:
+            return waits
         self._write(service, decision, credentials)
         began = look.now.isoformat()
         unwell = bool(service.state.reason) or look.progress.phase is Phase.PAUSED
@@ -183,13 +193,73 @@ class Deployer:
 
     def case(self, look: Look, request: Request) -> Case:
         """The facts that decide about a request."""
-        hold = self.swarm.ledger().hold(look.service.id)
-        return Case(look.service, request, self.rules, look.tasks, look.progress, look.now, hold)
+        hold, after = self.swarm.ledger().hold(look.service.id), None
+        if name := look.service.labels.get("deployer.after", "").strip():
+            other = self._other(look.service, "deployer.after", name)
+            after = Standing(other.service, other.progress)
+        return Case(look.service, request, self.rules, look.tasks, look.progress, look.now, hold, after)
+
+    def wanted(self, case: Case) -> Image | Stop:
+        """The image that is wanted: by the request, or of all tags the one that the service's policy chooses.
+
+        Raises:
+            LabelError, TemporaryError, PermanentError: as of `choose`, and of asking the registry.
+        """
+        image = choose(case)
+        return (
+            self.followed(case.service, image) if isinstance(image, Image) and case.request.follows else image
+        )
+
+    def followed(self, service: Service, image: Image) -> Image:
+        """What a service's policy makes of the image that it runs (without digest): maybe another tag.
+
+        Raises:
+            LabelError: the policy cannot be understood.
+            TemporaryError, PermanentError: the registry does not list its tags.
+        """
+        policy = Policy.of(service.labels)
+        if policy.follows_tag or policy.off or not image.tag:
+            return image
+        failed = service.state.failures
+        tags = self.registry.tags(image, service.login)
+        choice = policy.choose(image.tag, [t for t in tags if t.digest not in failed or t.name == image.tag])
+        return image.with_tag(choice.tag)
+
+    def _other(self, service: Service, label: str, name: str) -> Look:
+        """The service that a label names."""
+        if name in {service.name, service.id}:
+            raise LabelError(f"label {label}={name[:40]} names the service itself")
+        try:
+            return self.look(name)
+        except NoSuchServiceError as fault:
+            raise LabelError(f"label {label}: {fault}") from fault
+
+    def _job_first(
+        self, look: Look, request: Request, update: Update, credentials: Credentials | None
+    ) -> Report | Again | None:
+        """Have the job of the label `deployer.pre-job` run the new image before the service does."""
+        name = look.service.labels.get("deployer.pre-job", "").strip()
+        if not name or request.rollback:
+            return None
+        job = self._other(look.service, "deployer.pre-job", name)
+        match prejob.judge(job.service, job.tasks, job.progress, update, request, self.rules, job.now):
+            case prejob.Run(state):
+                spec = revise(
+                    job.service, state, image=update.image, manifest=update.manifest, force=request.force
+                )
+                self.swarm.update(job.service, spec, credentials)
+                log.info("Job %s runs %s before service %s", name, update.image, look.service.name)
+                return Again(LOOK_SECONDS, f"job {name} runs first")
+            case prejob.Failed(reason):
+                return self._report(look, request, Outcome.FAILED, f"job {name}, which runs first: {reason}")
+            case prejob.Running(count):
+                return Again(LOOK_SECONDS, f"job {name} runs first ({count} complete)")
+        return None
 
     def _stopped(self, look: Look, request: Request, stop: Stop) -> Report | Again:
         if isinstance(stop, Skip):
             return self._report(look, request, stop.outcome, stop.reason)
-        return Again(stop.seconds, stop.reason, quiet=stop.quiet)
+        return Again(stop.seconds, stop.reason, quiet=stop.quiet, patient=stop.patient)
 
     def _admit(self, look: Look) -> Again | None:
         """Whether one more update may begin now: the worker's pace and the Swarm's width."""
@@ -215,21 +285,21 @@ class Deployer:
         rolling = {s.id for s in self.swarm.services() if s.update_state in ROLLING_STATES}
         return take_slot(self.swarm, look.service.id, rolling, self.rules.max_rollouts, look.now)
 
-    def manifest(self, image: Image) -> tuple[Manifest, Credentials | None]:
+    def manifest(self, image: Image, login: str | None = None) -> tuple[Manifest, Credentials | None]:
         """What the registry says of an image, and the credentials that it took.
 
         Raises:
             TemporaryError: the registry or AWS cannot answer now.
             PermanentError: there is no such image, or no access to it.
         """
-        credentials = self.registry.credentials(image)
+        credentials = self.registry.credentials(image, login)
         try:
             return self.swarm.manifest(image, credentials), credentials
         except AccessDeniedError:
             # A cached token may have been revoked; a fresh one tells.
             if not self.registry.forget(image):
                 raise
-        credentials = self.registry.credentials(image)
+        credentials = self.registry.credentials(image, login)
         return self.swarm.manifest(image, credentials), credentials
 
     def _write(self, service: Service, update: Update, credentials: Credentials | None) -> None:
@@ -277,7 +347,7 @@ class Deployer:
         # fresh credentials with them start what the engine's stored ones could not pull.
         failed = Image.parse(watch.image).digest
         update = given_up(service, look.tasks, watch.task, back, failed, reason, look.now)
-        self.swarm.update(service, revise(service, update), self.registry.credentials(back))
+        self.swarm.update(service, revise(service, update), self.registry.credentials(back, service.login))
         return Again(1, f"the engine rolled back: {reason}", replace(watch, watched=0.0, going_back=reason))
 
     def _fail(self, look: Look, request: Request, watch: Watch, reason: str) -> Report | Again:
@@ -290,7 +360,7 @@ class Deployer:
         if back is None:
             return self._report(look, request, Outcome.FAILED, f"{reason}; left as it is", watch)
         try:
-            manifest, credentials = self.manifest(back)
+            manifest, credentials = self.manifest(back, service.login)
         except PermanentError as fault:
             return self._report(look, request, Outcome.FAILED, f"{reason}; no way back: {fault}", watch)
         log.warning("Roll-out of service %s failed (%s), going back to %s", service.id, reason, back)

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from deployer.catchup import Survey
 from deployer.doctor import Finding
 from deployer.explain import Explanation
 from deployer.history import Entry
@@ -109,6 +110,17 @@ def history_table(entries: Iterable[Entry]) -> Table:
         image = _tag_and_digest(entry.image)
         before = _short((entry.previous or "").partition("@")[2])
         table.add_row(when, entry.service, _coloured(entry.outcome), image, before, took, by, entry.reason)
+    return table
+
+
+def behind_table(survey: Survey) -> Table:
+    """The table of `deployer reconcile --dry-run`."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("SERVICE", "RUNS", "REGISTRY HAS", "WOULD BE"):
+        table.add_column(column, overflow="fold")
+    for one in survey.behind:
+        verdict = Text("updated", style="green") if one.now else Text(one.reason, style="yellow")
+        table.add_row(one.service, _tag_and_digest(one.running), _tag_and_digest(one.wanted), verdict)
     return table
 
 

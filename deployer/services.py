@@ -40,6 +40,7 @@ class State:
     by: str | None = None  # what began it: event, manual, reconcile, rollback
     at: str | None = None  # when
     pushed_at: str | None = None  # when the image was pushed, as far as the event said
+    credentials_at: str | None = None  # when its registry credentials were renewed after that
 
     @classmethod
     def of(cls, labels: Mapping[str, str]) -> State:
@@ -106,6 +107,12 @@ class Service:
         """The service's labels (`deploy.labels` of a stack file)."""
         return self.spec.get("Labels") or {}
 
+    @property
+    def container_labels(self) -> Mapping[str, str]:
+        """The labels of its containers, which are not ours to read (`labels` of a stack file)."""
+        container = self.spec.get("TaskTemplate", {}).get("ContainerSpec") or {}
+        return container.get("Labels") or {}
+
     @cached_property
     def state(self) -> State:
         """What the deployer remembers on this service."""
@@ -122,6 +129,16 @@ class Service:
         """The image, or None where there is none or where it is no reference of the grammar."""
         try:
             return Image.parse(self.image_text) if self.image_text else None
+        except InvalidReferenceError:
+            return None
+
+    @property
+    def previous_image(self) -> Image | None:
+        """The image of the spec before the last write, which `docker service rollback` would bring back."""
+        before = (self.raw.get("PreviousSpec") or {}).get("TaskTemplate") or {}
+        text = (before.get("ContainerSpec") or {}).get("Image")
+        try:
+            return Image.parse(text) if text else None
         except InvalidReferenceError:
             return None
 
@@ -205,6 +222,11 @@ class Service:
         if not text or text.lower() in FALSE:
             return None
         return "label deployer.hold" if text.lower() in TRUE else text
+
+    @property
+    def login(self) -> str | None:
+        """The name of the credentials for its registry (label `deployer.login`), None for the usual ones."""
+        return self.labels.get("deployer.login", "").strip() or None
 
     def carries(self, label: str | None) -> bool:
         """Whether the service carries a label, given as `key` or `key=value`."""

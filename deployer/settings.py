@@ -113,6 +113,18 @@ class Settings(BaseSettings):
         le=86_400,
         description="seconds that a tag must be quiet before its push is rolled out",
     )
+    reconcile_interval: float = Field(
+        900,
+        ge=0,
+        le=86_400,
+        description="seconds between two looks for pushes whose event never came, 0 = never (beat)",
+    )
+    credentials_max_age: float = Field(
+        21_600,
+        ge=0,
+        le=39_600,
+        description="seconds after which an idle service's ECR credentials are renewed, 0 = never (beat)",
+    )
     notify_urls: SecretStr | None = Field(
         None,
         description="Apprise URLs, separated by white space; a target given as `name=URL` hears of the "

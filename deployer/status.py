@@ -11,8 +11,10 @@ from deployer.convergence import Phase, Progress, assess, moment
 from deployer.errors import DeployerError
 from deployer.images import Image
 from deployer.limits import Ledger
+from deployer.plan import complaint
+from deployer.policy import Policy
 from deployer.rollout import Deployer
-from deployer.services import LabelError, Service
+from deployer.services import Service
 
 ASKED_AT_ONCE = 8  # requests to registries side by side
 
@@ -103,13 +105,14 @@ def _standing(
 
 
 def _off(service: Service, image: Image) -> str | None:
-    try:
-        if not service.flag("deployer.enable", default=True):
-            return "deployer.enable=false"
-        if service.is_job and not service.flag("deployer.run-job", default=False):
-            return "a job"
-    except LabelError as fault:
-        return str(fault)
+    if wrong := complaint(service):
+        return wrong
+    if not service.flag("deployer.enable", default=True):
+        return "deployer.enable=false"
+    if service.is_job and not service.flag("deployer.run-job", default=False):
+        return "a job"
+    if Policy.of(service.labels).off:
+        return "deployer.policy=none"
     return None if image.followed_tag else "pinned to a digest"
 
 

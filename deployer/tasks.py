@@ -14,12 +14,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from deployer import events, metrics
-from deployer.app import app, deployer, notifier, swarm
+from deployer import catchup, events, metrics, refresh
+from deployer.app import app, credentials_age, deployer, notifier, swarm
 from deployer.bus import DurableTask
 from deployer.errors import DeploymentFailedError, TemporaryError
 from deployer.logs import about
-from deployer.plan import Outcome, Request
+from deployer.plan import Outcome, Request, concerns
 from deployer.rollout import Report, Watch
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 PATIENCE = timedelta(hours=24)
 # Another worker, whose manager is well, may take the task at its next try: it should not have to wait long.
 LONGEST_BACKOFF = 30.0  # seconds
+CATCH_UP_SECONDS = 120.0  # over which the updates of one look at all services are spread
 NAMESPACE = uuid.UUID("5f0d3b5a-6f0e-5c55-9d0c-0a6e8f5d9a11")
 
 
@@ -88,7 +89,7 @@ def image_pushed(
 
 def _fan_out(task: Any, pushed: events.Deploy, memory: dict[str, Any]) -> dict[str, Any]:
     try:
-        services = [s for s in swarm().services() if s.image and s.image.same_tag(pushed.image)]
+        services = [s for s in swarm().services() if concerns(s, pushed.image)]
     except TemporaryError as fault:
         raise _again_later(task, fault, memory) from fault
     begun = {}
@@ -181,6 +182,61 @@ def rollback_service(
     return _advance(self, service, Request(task=self.request.id, by="rollback", rollback=True), memory)
 
 
+@app.task(bind=True, base=ReadableTask, name="deployer.tasks.reconcile", max_retries=None)
+def reconcile(self: Any, *, deployment: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Enqueue `update_service` for every service that is behind its registry: events that never came.
+
+    The updates go through the same holds, limits and memory of failures as those of events, and are spread
+    over some time, so that it is gentle after an outage.
+
+    Returns:
+        How many services and images were looked at, the services that were enqueued, how many pushes had
+        been missed, and the services whose registry did not tell.
+    """
+    try:
+        found = catchup.survey(deployer())
+    except TemporaryError as fault:
+        raise _again_later(self, fault, dict(deployment or {})) from fault
+    late = [one for one in found.behind if one.now]
+    for one in late:
+        origin = {"by": "reconcile", "image": one.wanted}
+        update_service.apply_async(
+            (one.service,),
+            {"deployment": origin},
+            task_id=task_id("reconcile", one.service_id, one.wanted),
+            countdown=random.uniform(0, min(len(late), CATCH_UP_SECONDS)),  # noqa: S311 - jitter
+        )
+    metrics.MISSED.inc(found.missed)
+    level = logging.INFO if late or found.faults else logging.DEBUG
+    text = "Caught up: %d pushes had been missed, %d of %d services are behind: %s"
+    log.log(level, text, found.missed, len(late), found.services, ", ".join(o.service for o in late) or "-")
+    for service, why in found.faults:
+        log.warning("Service %s cannot be compared with its registry: %s", service, why)
+    return {
+        "services": found.services,
+        "images": found.images,
+        "missed": found.missed,
+        "enqueued": [one.service for one in late],
+        "held": {one.service: one.reason for one in found.behind if not one.now},
+        "faults": dict(found.faults),
+    }
+
+
+@app.task(bind=True, base=ReadableTask, name="deployer.tasks.refresh_credentials", max_retries=None)
+def refresh_credentials(self: Any, *, deployment: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Renew the ECR credentials that the Swarm keeps with idle services, before they expire.
+
+    Returns:
+        The names of the services whose credentials were renewed.
+    """
+    try:
+        renewed = refresh.refresh(deployer(), credentials_age())
+    except TemporaryError as fault:
+        raise _again_later(self, fault, dict(deployment or {})) from fault
+    metrics.RENEWED.inc(len(renewed))
+    return {"renewed": renewed}
+
+
 def _advance(task: Any, service: str, request: Request, memory: dict[str, Any]) -> dict[str, Any]:
     with about(event=request.event, task=request.task, service=service):
         return _look(task, service, request, memory)
@@ -200,6 +256,8 @@ def _look(task: Any, service: str, request: Request, memory: dict[str, Any]) -> 
             Report(Outcome.FAILED, f"gave up waiting: {step.reason}", service, by=request.by),
             request,
         )
+    if step.patient:
+        memory.pop("deadline", None)
     if step.watch and not watch:
         metrics.update_begun(request.pushed_at, datetime.now(UTC))
     memory |= {

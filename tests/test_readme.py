@@ -33,8 +33,10 @@ def test_the_table_of_settings_is_that_of_the_code():
 
 def test_every_label_that_the_code_reads_is_in_the_table():
     code = "".join(path.read_text() for path in (ROOT / "deployer").glob("*.py"))
-    read = set(re.findall(r'(?:flag|seconds|labels\.get)\("(deployer\.[a-z-]+)"', code))
-    documented = set(re.findall(r"^\| `(deployer\.[a-z-]+)", README, re.MULTILINE))
+    read = set(re.findall(r'(?:flag|seconds|labels\.get)\(\s*"(deployer\.[a-z-]+)"', code))
+    read |= set(re.findall(r'"(deployer\.(?:policy|order|prerelease|allow-tags|ignore-tags|pre-job))"', code))
+    labels = README[README.index("## Labels") : README.index("A label that cannot be understood")]
+    documented = set(re.findall(r"`(deployer\.[a-z-]+)(?:=[^`]*)?`", labels))
     assert documented == read
 
 

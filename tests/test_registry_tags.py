@@ -244,7 +244,7 @@ def test_a_refusal_is_told_apart_from_a_bad_moment(server, status, error):
     ],
 )
 def test_an_answer_that_is_of_no_use(server, monkeypatch, answer, error):
-    monkeypatch.setattr(tags, "TIMEOUTS", (1, 0.05))
+    monkeypatch.setattr(tags, "TIMEOUTS", (2, 0.5))
     server.answer = lambda *_: answer
     with pytest.raises(error):
         names(server)
@@ -322,7 +322,7 @@ def test_an_answer_that_is_too_long(server, monkeypatch):
 
 
 def test_an_answer_that_does_not_come(server, monkeypatch):
-    monkeypatch.setattr(tags, "TIMEOUTS", (1, 0.05))
+    monkeypatch.setattr(tags, "TIMEOUTS", (2, 0.5))
     silence = threading.Event()
     server.answer = lambda *_: (silence.wait(5), (200, {}, {}))[1]
     with pytest.raises(TemporaryError, match="does not answer: ReadTimeout"):

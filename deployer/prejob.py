@@ -1,0 +1,93 @@
+"""A Swarm job that runs the new image before a service does, migrations say (label `deployer.pre-job`). Pure.
+
+The job service itself remembers: it stands at the new digest, and its tasks tell how that went. So a job
+that has failed is not run again by a repeated event, and two services may share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from deployer.convergence import Phase, Progress, moment
+from deployer.plan import Request, Rules, Update
+from deployer.services import LabelError, Service, State
+
+LABEL = "deployer.pre-job"
+ENDED = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """The job has to be updated to the new image."""
+
+    state: State
+
+
+@dataclass(frozen=True)
+class Running:
+    """It runs; `count` says how far it is."""
+
+    count: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """It has failed, and the service stays where it is."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """It has completed on the new image."""
+
+
+def judge(
+    job: Service,
+    tasks: Sequence[Mapping[str, Any]],
+    progress: Progress,
+    update: Update,
+    request: Request,
+    rules: Rules,
+    now: datetime,
+) -> Run | Running | Failed | Done:
+    """What the job means for an update that is to follow it.
+
+    Raises:
+        LabelError: the label names something that cannot run first.
+    """
+    image = job.image
+    if not job.is_job or image is None or not image.same_repository(update.image):
+        raise LabelError(f"label {LABEL}: {job.name} is no job of the repository {update.image.name}")
+    again = request.force and job.state.task != request.task
+    if image.digest != update.image.digest or again:
+        at = now.isoformat(timespec="milliseconds")
+        state = State(
+            image=str(update.image),
+            previous=job.image_text if image.digest else None,
+            task=request.task,
+            event=request.event,
+            by="pre-job",
+            at=at,
+        )
+        return Run(state)
+    if progress.phase is Phase.CONVERGED:
+        return Done()
+    count = f"{progress.ready}/{progress.wanted}"
+    timeout = job.seconds("deployer.timeout", rules.rollout_timeout)
+    if job.state.at and (now - moment(job.state.at)).total_seconds() > timeout:
+        return Failed(f"not complete after {timeout:g} s ({count}): {progress.reason}".rstrip(": "))
+    if progress.reason and not _lives(job, tasks):
+        return Failed(progress.reason)
+    return Running(count)
+
+
+def _lives(job: Service, tasks: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a task of this run may still complete."""
+    run = [
+        task for task in tasks if (task.get("JobIteration") or {}).get("Index", 0) == (job.job_iteration or 0)
+    ]
+    return any(str(task.get("Status", {}).get("State", "new")) not in ENDED for task in run) or not run

@@ -1,0 +1,121 @@
+"""Renews the registry credentials that the Swarm keeps with each service.
+
+ECR's tokens live for 12 hours. The Swarm stores one with a service at each update, and a task that is
+rescheduled to a node without the image after that cannot pull it (moby issues 31063 and 36126). A write with
+fresh credentials restarts no task, but it clears UpdateStatus and overwrites PreviousSpec: what they know is
+kept in our labels by the same write, and a service that is being rolled out, or that the engine has paused,
+is left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from deployer.convergence import Phase, moment
+from deployer.errors import DeployerError, StaleVersionError
+from deployer.images import Image
+from deployer.rollout import Deployer, Look
+from deployer.services import Service, State, revise
+from deployer.wayback import rolled_back_from, way_back
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 200  # services that one run renews, unless more are in danger
+DANGER = timedelta(hours=10)  # an age at which a service is not left for the next run
+SPREAD = 0.25  # of the age: services of one deployment are not all renewed in the same minute
+
+
+def refresh(deployer: Deployer, max_age: timedelta) -> list[str]:
+    """Renew the credentials of ECR services that are older than this; the names of those renewed.
+
+    Args:
+        deployer: the core.
+        max_age: credentials are renewed at three quarters of this age to the whole of it.
+
+    Raises:
+        TemporaryError: the Swarm cannot answer now.
+    """
+    now = deployer.clock()
+    services = [s for s in deployer.swarm.services() if s.carries(deployer.rules.filter_label)]
+    due = [(age(s, now), s) for s in services if _needs(s) and age(s, now) > _limit(s, max_age)]
+    due.sort(key=lambda one: one[0], reverse=True)
+    chosen = [s for n, (old, s) in enumerate(due) if n < AT_ONCE or old > DANGER]
+    for image in {s.image.host: s.image for s in chosen if s.image}.values():
+        deployer.registry.forget(image)  # a token of this minute, not one that has lived for hours
+    renewed = []
+    for service in chosen:
+        try:
+            if _renew(deployer, service.id):
+                renewed.append(service.name)
+        except StaleVersionError:
+            continue  # somebody else wrote just now; the next run sees it
+        except DeployerError as fault:
+            log.warning("The credentials of service %s are not renewed: %s", service.name, fault)
+    return renewed
+
+
+def age(service: Service, now: datetime) -> timedelta:
+    """How old the credentials are that the Swarm keeps with a service, as far as can be known."""
+    state = service.state
+    written = [text for text in (state.credentials_at, state.at) if text]
+    if not written:
+        # Whoever wrote it last has, with luck, sent credentials along.
+        written = [str(service.raw.get("UpdatedAt") or service.raw.get("CreatedAt") or "")]
+    times = [moment(text) for text in written if text]
+    return now - max(times) if times else timedelta.max
+
+
+def _needs(service: Service) -> bool:
+    if service.image is None or service.image.ecr is None or service.is_job:  # any write runs a job again
+        return False
+    return service.labels.get("deployer.enable", "").strip().lower() not in {"false", "0", "no", "off"}
+
+
+def _limit(service: Service, max_age: timedelta) -> timedelta:
+    part = hashlib.sha256(service.id.encode()).digest()[0] / 256
+    return max_age * (1 - SPREAD * part)
+
+
+def _renew(deployer: Deployer, service_id: str) -> bool:
+    look = deployer.look(service_id)
+    service = look.service
+    if service.image is None or look.progress.engine_busy or look.progress.phase is Phase.PAUSED:
+        return False
+    if service.state.task and service.update_state is None and look.progress.phase is not Phase.CONVERGED:
+        return False  # an update so fresh that the engine has not said anything of it
+    credentials = deployer.registry.credentials(service.image, service.login)
+    if credentials is None:
+        return False
+    deployer.swarm.update(service, revise(service, _kept(look)), credentials)
+    log.info("Renewed the registry credentials of service %s", service.name)
+    return True
+
+
+def _kept(look: Look) -> State:
+    """What the service must remember, with all that the write takes away from the engine."""
+    service = look.service
+    state = service.state.with_failure(rolled_back_from(service, look.tasks))
+    if state.image and state.image != service.image_text:
+        # Somebody moved it away from what we wrote, which must stay known.
+        state = state.with_failure(Image.parse(state.image).digest)
+    if state.previous is None:
+        before = service.previous_image
+        back = (
+            before
+            if before and before.digest and _differs(before, service)
+            else way_back(service, look.tasks)
+        )
+        usable = back is not None and back.digest not in state.failures
+        state = replace(state, previous=str(back) if usable else None)
+    return replace(state, credentials_at=look.now.isoformat(timespec="seconds"))
+
+
+def _differs(image: Image, service: Service) -> bool:
+    return (
+        service.image is not None
+        and image.same_repository(service.image)
+        and image.digest != service.image.digest
+    )
