@@ -211,7 +211,7 @@ class _Conversation:
                 f"the certificate of registry {host} is not trusted; put its CA into "
                 f"{CERTIFICATES / host / 'ca.crt'}"
             ) from fault
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as fault:
+        except (OSError, urllib3.exceptions.HTTPError) as fault:  # of `requests` all are OSErrors
             raise TemporaryError(f"registry {host} does not answer: {type(fault).__name__}") from fault
 
     def _read(self, response: requests.Response) -> bytes:

@@ -1,8 +1,10 @@
 """The tags of a repository, as registries and ECR tell them, and what nobody may learn from the questions."""
 
 import base64
+import contextlib
 import json
 import logging
+import socket
 import ssl
 import subprocess
 import threading
@@ -513,6 +515,30 @@ def test_a_realm_of_another_domain_gets_no_password_over_https_either(certified)
     with pytest.raises(PermanentError, match=r"sent to auth.example.com, another domain"):
         names(server)
     assert {login for _, login in server.requests} == {None}
+
+
+def test_an_answer_that_trickles_in_ends_at_the_deadline(servers, monkeypatch):
+    monkeypatch.setattr(tags, "DEADLINE", 0.1)
+    listener = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+
+    def trickle():
+        connection, _ = listener.accept()
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(500):
+            with contextlib.suppress(OSError):
+                connection.sendall(b" ")
+            if over.wait(0.01):
+                break
+        connection.close()
+
+    thread = threading.Thread(target=trickle, daemon=True)
+    thread.start()
+    with pytest.raises(TemporaryError, match=r"takes more than 0.1 s"):
+        tags.listed(Image.parse(f"127.0.0.1:{listener.getsockname()[1]}/team/web"), None)
+    over.set()
+    thread.join()
+    listener.close()
 
 
 def test_a_file_that_is_no_ca(certified, tmp_path):
