@@ -57,14 +57,14 @@ class Registries:
 
     Args:
         roles: to assume for ECR, at most one for each AWS account.
-        logins: user name and password by the name that the label `deployer.login` chooses.
+        logins: host, user name and password by the name that the label `deployer.login` chooses.
         clock: the time, with its zone.
     """
 
     def __init__(
         self,
         roles: Sequence[Role] = (),
-        logins: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+        logins: Mapping[str, tuple[str, str, str]] = MappingProxyType({}),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._clock = clock
@@ -146,7 +146,14 @@ class Registries:
                 f"the label deployer.login names {login[:80]!a}, which DEPLOYER_LOGINS has not "
                 f"(it has {known})"
             )
-        return Credentials(*self._logins[login], image.host)
+        host, user, password = self._logins[login]
+        if host != image.host:
+            # Whoever writes a service's image must not choose who is told a password.
+            raise PermanentError(
+                f"the label deployer.login names {login!a}, which is for {host}, not for {image.host} "
+                "(DEPLOYER_LOGINS)"
+            )
+        return Credentials(user, password, host)
 
     def _ecr(self, registry: EcrRegistry, host: str) -> Credentials:
         key = (registry.account, registry.region)

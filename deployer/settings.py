@@ -22,7 +22,9 @@ from deployer.errors import SettingsError
 
 PREFIX = "DEPLOYER_"
 SECRETS = Path("/run/secrets")
-_LOGIN = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)=(?P<user>[^:]+):(?P<password>.+)")
+_LOGIN = re.compile(
+    r"(?P<name>[A-Za-z0-9][\w.-]*)@(?P<host>[A-Za-z0-9.:\[\]-]+)=(?P<user>[^:]+):(?P<password>.+)"
+)
 
 
 def _words(value: object) -> object:
@@ -37,20 +39,22 @@ def _roles(value: object) -> object:
     return roles(value) if isinstance(value, str) else value
 
 
-def _named_logins(text: str) -> dict[str, tuple[str, str]]:
-    """Read `name=user:password …`; no error quotes any of it.
+def _named_logins(text: str) -> dict[str, tuple[str, str, str]]:
+    """Read `name@host=user:password …`; no error quotes any of it.
 
     Raises:
         ValueError: one is malformed, or there are two of one name.
     """
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, tuple[str, str, str]] = {}
     for number, word in enumerate(text.split(), 1):
         match = _LOGIN.fullmatch(word)
         if not match:
-            raise ValueError(f"login {number} is no name=user:password (nor may one contain white space)")
+            raise ValueError(
+                f"login {number} is no name@host=user:password (nor may one contain white space)"
+            )
         if match["name"] in found:
             raise ValueError(f"login {number} has the name of another one")
-        found[match["name"]] = (match["user"], match["password"])
+        found[match["name"]] = (match["host"], match["user"], match["password"])
     return found
 
 
@@ -153,13 +157,13 @@ class Settings(BaseSettings):
     )
     logins: Annotated[SecretStr, AfterValidator(_checked_logins)] | None = Field(
         None,
-        description="logins at registries, `name=user:password`, separated by white space; a service chooses "
-        "one with the label `deployer.login`, in place of ECR's token and the Docker configuration",
+        description="logins at registries, `name@host=user:password`, separated by white space; a service "
+        "chooses one with the label `deployer.login`, in place of ECR's token and the Docker configuration",
     )
 
     @property
-    def named_logins(self) -> dict[str, tuple[str, str]]:
-        """User and password of each login in the clear; never log them."""
+    def named_logins(self) -> dict[str, tuple[str, str, str]]:
+        """Host, user and password of each login in the clear; never log them."""
         return _named_logins(self.logins.get_secret_value()) if self.logins else {}
 
     @property

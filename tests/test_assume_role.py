@@ -164,15 +164,18 @@ def test_a_refusal_says_as_whom(cloud, registries):
 @pytest.mark.parametrize(
     "image", [EAST, Image.parse("registry.example.com:5000/team/web"), Image.parse("nginx")]
 )
-def test_a_login_by_name_rules(image):
-    registries = Registries(logins={"team-a": ("robot", "pass:word")})
+def test_a_login_by_name_rules_for_its_own_registry(image):
+    registries = Registries(logins={"team-a": (image.host, "robot", "pass:word")})
+    with pytest.raises(PermanentError, match="'team-a', which is for") as caught:
+        registries.credentials(Image.parse("evil.example.com/web"), "team-a")
+    assert "pass:word" not in str(caught.value)
     found = registries.credentials(image, "team-a")
     assert found == Credentials("robot", "pass:word", image.host)
     assert "pass:word" not in repr(found)
 
 
 def test_a_login_that_is_not_set(tmp_path, monkeypatch):
-    registries = Registries(logins={"team-a": ("robot", "password")})
+    registries = Registries(logins={"team-a": ("ghcr.io", "robot", "password")})
     for question in (registries.credentials, registries.tags):
         with pytest.raises(
             PermanentError, match=r"deployer.login names 'team-b'.*DEPLOYER_LOGINS.*team-a"

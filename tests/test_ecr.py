@@ -65,7 +65,7 @@ def test_a_role_of_sts_is_assumed(lab):
 
 def test_the_registry_itself_is_asked_with_a_login(lab):
     digests = {tag: lab.push(f"asked/api:{tag}") for tag in ("v1", "v2")}
-    registries = Registries(logins={"right": ("AWS", lab.password), "wrong": ("AWS", "no-token")})
+    registries = Registries(logins={"right": (HOST, "AWS", lab.password), "wrong": (HOST, "AWS", "no-token")})
 
     def ask(name, login):
         return lab.namespaces.call(lambda: registries.tags(image(name), login))

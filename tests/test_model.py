@@ -5,13 +5,16 @@ worker between the write and the sending back.
 """
 
 from dataclasses import replace
+from datetime import timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from deployer import catchup, refresh
 from deployer.limits import set_freeze
 from deployer.plan import Outcome, Request, Rules
+from deployer.ports import Credentials
 from deployer.rollout import Again, Deployer
 from deployer.testing import FakeSwarm
 
@@ -23,10 +26,15 @@ def digest(n):
     return f"sha256:{n:064x}"
 
 
+class Swarm(FakeSwarm):
+    def credentials(self, image, login=None):
+        return Credentials("AWS", "token", image.host)
+
+
 class Deployments(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
-        self.swarm = FakeSwarm()
+        self.swarm = Swarm()
         self.swarm.push(WEB, digest(0))
         self.swarm.create("one", f"{WEB}@{digest(0)}", replicas=2)
         self.swarm.create("two", f"{WEB}@{digest(0)}", failure_action="rollback")
@@ -79,6 +87,23 @@ class Deployments(RuleBasedStateMachine):
     @rule(steps=st.integers(1, 10))
     def time_passes(self, steps):
         self.swarm.settle(steps)
+
+    @rule()
+    def renew_credentials(self):
+        before = {name: self.swarm.service(name) for name in SERVICES}
+        for name in refresh.refresh(self.deployer, timedelta()):
+            after = self.swarm.service(name)
+            assert after.image_text == before[name].image_text
+            assert set(before[name].state.failures) <= set(after.state.failures)
+
+    @rule()
+    def catch_up(self):
+        found = catchup.survey(self.deployer)
+        assert not self.frozen or not any(one.now for one in found.behind)
+        for one in found.behind:
+            if one.now:
+                request = Request(task=f"late-{one.service}-{one.wanted}", by="reconcile")
+                self.messages.append((one.service, request, None))
 
     # -- the workers -----------------------------------------------------------------------------------
 

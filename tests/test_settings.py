@@ -39,16 +39,28 @@ def test_lists_are_separated_by_commas(load):
 
 def test_roles_and_logins(load):
     arn = "arn:aws:iam::210987654321:role/pull"
-    read = load(ASSUME_ROLES=f"210987654321={arn}?external-id=xy", LOGINS="a=robot:pass=wo:rd\n b.c=x:y")
+    read = load(
+        ASSUME_ROLES=f"210987654321={arn}?external-id=xy",
+        LOGINS="a@ghcr.io=robot:pass=wo:rd\n b.c@r.example:5000=x:y",
+    )
     assert [(role.account, role.arn, role.external_id) for role in read.assume_roles] == [
         ("210987654321", arn, "xy")
     ]
-    assert read.named_logins == {"a": ("robot", "pass=wo:rd"), "b.c": ("x", "y")}
+    assert read.named_logins == {"a": ("ghcr.io", "robot", "pass=wo:rd"), "b.c": ("r.example:5000", "x", "y")}
     assert "wo:rd" not in repr(read)
 
 
 @pytest.mark.parametrize(
-    "logins", ["hidden", "a=hidden", "=user:hidden", "a=:hidden", "a=u:x a=u:hidden", "a=u:hidden b c"]
+    "logins",
+    [
+        "hidden",
+        "a=hidden",
+        "=user:hidden",
+        "a=:hidden",
+        "a=u:hidden",
+        "a@h=u:x a@h=u:hidden",
+        "a@h=u:hidden b c",
+    ],
 )
 def test_a_wrong_login_is_not_quoted(load, logins):
     with pytest.raises(SettingsError, match="DEPLOYER_LOGINS: .*login [12] ") as caught:
