@@ -127,9 +127,9 @@ class Cluster:
         repository, _, tag = reference.partition(":")
         return self.registry.push(repository, tag, images.make(text, "job", seconds=100_000))
 
-    def worker(self, number: int, queues: Queues) -> Process:
-        """Start a worker against one of the managers (1 to 3)."""
-        env = self.environment(number, queues)
+    def worker(self, number: int, queues: Queues, **settings: str) -> Process:
+        """Start a worker against one of the managers (1 to 3); settings without their `DEPLOYER_`."""
+        env = {**self.environment(number, queues), **{f"DEPLOYER_{k}": v for k, v in settings.items()}}
         name = f"worker-{uuid.uuid4().hex[:4]}"
         argv = [str(Path(sys.executable).with_name("celery")), "-A", "deployer", "worker", "-n", f"{name}@%h"]
         process = Process(argv, self.directory / f"{name}.log", env)
