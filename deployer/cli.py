@@ -72,6 +72,35 @@ def bridge() -> None:
 
 
 @main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 for any.")
+@_plainly
+def webhook(host: str, port: int) -> None:
+    """Take the hooks of other registries, and put their pushes on the events queue.
+
+    Needs DEPLOYER_QUEUE and DEPLOYER_WEBHOOK_SECRETS, and a proxy in front of it that speaks TLS; see
+    docs/webhooks.md. Ends on SIGTERM.
+    """
+    try:
+        from deployer.webhook import Receiver, run
+    except ModuleNotFoundError as fault:
+        raise click.ClickException(f"{fault}; pip install 'swarm-ecr-deployer[webhook]'") from fault
+    from deployer import app, logs
+    from deployer.health import Heart
+    from deployer.outbox import Outbox
+    from deployer.settings import load, pairs
+
+    settings = load()
+    logs.configure(settings.log_level, settings.log_format)
+    hosts = {name: found[-1] for name, found in pairs(settings.webhook_hosts).items()}
+    outbox = Outbox(app.sqs_client(read_timeout=3.0), app.queue_url(settings.need("queue")))
+    receiver = Receiver(outbox, settings.hook_secrets, hosts, settings.webhook_rate)
+    if settings.health_file:
+        Heart(settings.health_file, "webhook", outbox.ill).start()
+    run(receiver.app(__version__), host, port, settings.webhook_proxies)
+
+
+@main.command()
 @_plainly
 def health() -> None:
     """Say whether the worker or the bridge of this container is well; the exit code is 1 if it is not.

@@ -1,8 +1,9 @@
 """What a message of the events queue asks for: a deployment, nothing, or a person's attention.
 
 A push to ECR reaches us as EventBridge's `ECR Image Action`, as a CloudTrail `PutImage` call or in
-the CloudEvents form that some rules' input transformers make of it. Whatever a body is, `parse`
-answers with one of three values and raises nothing, so that no message stops the consumer.
+the CloudEvents form that some rules' input transformers make of it, a push to another registry as the
+event that `deployer webhook` makes of its hook. Whatever a body is, `parse` answers with one of three
+values and raises nothing, so that no message stops the consumer.
 Field names: "Amazon ECR events and EventBridge" in the ECR user guide, CloudTrail's records.
 Pure.
 """
@@ -27,6 +28,9 @@ REPLICATION, PULL_THROUGH_CACHE = "replication", "pull-through-cache"
 OPT_IN_KINDS = frozenset({REPLICATION, PULL_THROUGH_CACHE})
 """The kinds that are deployed only where DEPLOYER_ACCEPT_EVENTS names them."""
 
+WEBHOOK = "deployer.webhook"
+"""The source of an event that `hooks.py` has made: its detail names the image in full."""
+
 MAX_EVENT = 100_000  # characters: base64 twice over, it still fits into SQS's 262,144 bytes
 _IMAGE_CONFIGS = (
     "application/vnd.oci.image.config.v1+json",
@@ -50,7 +54,7 @@ class Deploy:
     digest: str | None  # a hint: only the registry knows what the tag means now
     id: str  # the same in every delivery of one event
     pushed_at: datetime  # UTC, never later than the message was sent
-    kind: str  # push, cloudtrail, cloudevents, replication or pull-through-cache
+    kind: str  # push, cloudtrail, cloudevents, webhook, replication or pull-through-cache
     event: dict[str, Any]
 
 
@@ -88,6 +92,7 @@ class _Push:
     tag: object
     digest: object
     artifact: object = None  # the media type of the manifest's config
+    host: str | None = None  # of a registry that is not named by account and region
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,8 @@ def _read(event: dict[str, Any], accept: Collection[str]) -> _Push:
         raise _NoPushError(Ignore("foreign", "no event of EventBridge"))
     if "specversion" in event:
         return _cloudevent(event, source)
+    if source == WEBHOOK:
+        return _webhook(_object(event.get("detail"), "detail"))
     if source != "aws.ecr":
         reason = "public-ecr" if source == "aws.ecr-public" else "source"
         raise _NoPushError(Ignore(reason, quote(source)))
@@ -218,6 +225,15 @@ def _cloudevent(event: dict[str, Any], source: str) -> _Push:
     )
 
 
+def _webhook(detail: dict[str, Any]) -> _Push:
+    try:
+        image = Image.parse(_field(detail.get("image"), "image", "image", bool))
+    except InvalidReferenceError as fault:
+        raise _NoPushError(Reject("invalid image", quote(str(fault)))) from None
+    digest = detail.get("digest") or image.digest
+    return _Push("webhook", None, None, image.repository, image.tag, digest, host=image.host)
+
+
 def _image(push: _Push) -> Image:
     """The image, with its tag, of a push that brought one."""
     if push.tag in (None, ""):
@@ -225,14 +241,16 @@ def _image(push: _Push) -> Image:
         raise _NoPushError(Ignore("untagged"))
     if push.artifact not in (None, "", *_IMAGE_CONFIGS):
         raise _NoPushError(Ignore("not-an-image", quote(push.artifact)))
-    account = _field(push.account, "account", "account", is_account)
-    region = _field(push.region, "region", "region", is_region)
+    host = push.host or ecr_host(
+        _field(push.account, "account", "account", is_account),
+        _field(push.region, "region", "region", is_region),
+    )
     repository = _field(push.repository, "repository-name", "repository", is_repository)
     tag = _field(push.tag, "image-tag", "tag", is_tag)
     if _COMPANION_TAG.fullmatch(tag):
         raise _NoPushError(Ignore("not-an-image", quote(tag)))
     try:
-        return Image(ecr_host(account, region), repository, tag)
+        return Image(host, repository, tag)
     except InvalidReferenceError as fault:  # host and repository together are too long
         raise _NoPushError(Reject("invalid repository", quote(str(fault)))) from None
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Iterable
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,6 +27,7 @@ SECRETS = Path("/run/secrets")
 _LOGIN = re.compile(
     r"(?P<name>[A-Za-z0-9][\w.-]*)@(?P<host>[A-Za-z0-9.:\[\]-]+)=(?P<user>[^:]+):(?P<password>.+)"
 )
+MIN_SECRET = 16  # characters of a webhook's secret
 
 
 def _words(value: object) -> object:
@@ -61,6 +64,33 @@ def _named_logins(text: str) -> dict[str, tuple[str, str, str]]:
 def _checked_logins(value: SecretStr) -> SecretStr:
     _named_logins(value.get_secret_value())
     return value
+
+
+def pairs(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The values of each key of words that are `key=value`."""
+    found: dict[str, tuple[str, ...]] = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        found[key] = (*found.get(key, ()), value)
+    return found
+
+
+def _secrets(value: SecretStr | None) -> SecretStr | None:
+    # What is said here must not quote them.
+    for secrets in pairs(_split(value)).values():
+        if any(len(secret) < MIN_SECRET or not secret.isascii() for secret in secrets):
+            raise ValueError(f"`sender=secret`, each secret of {MIN_SECRET} or more ASCII characters")
+    return value
+
+
+def _split(value: SecretStr | None) -> list[str]:
+    return value.get_secret_value().replace(",", " ").split() if value else []
+
+
+def _networks(words: tuple[str, ...]) -> tuple[str, ...]:
+    for word in words:
+        ip_network(word)  # raises ValueError
+    return words
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
@@ -165,11 +195,32 @@ class Settings(BaseSettings):
     def named_logins(self) -> dict[str, tuple[str, str, str]]:
         """Host, user and password of each login in the clear; never log them."""
         return _named_logins(self.logins.get_secret_value()) if self.logins else {}
+    webhook_secrets: Annotated[SecretStr | None, AfterValidator(_secrets)] = Field(
+        None,
+        description="`sender=secret`, separated by commas or white space: who may call `deployer webhook` "
+        "(docs/webhooks.md); a sender that stands here twice may use either",
+    )
+    webhook_hosts: Words = Field(
+        (),
+        description="`sender=registry`, where a hook does not name it as services do; JFrog needs it",
+    )
+    webhook_rate: int = Field(
+        120, gt=0, description="hooks in a minute that one address may send, and that one sender may"
+    )
+    webhook_proxies: Annotated[Words, AfterValidator(_networks)] = Field(
+        (),
+        description="addresses and networks of proxies whose `X-Forwarded-For` tells who sends a hook",
+    )
 
     @property
     def redis(self) -> str | None:
         """The Redis URL in the clear; never log it."""
         return self.redis_url.get_secret_value() if self.redis_url else None
+
+    @property
+    def hook_secrets(self) -> dict[str, tuple[str, ...]]:
+        """The secrets of each sender of hooks in the clear; never log them."""
+        return pairs(_split(self.webhook_secrets))
 
     def need(self, name: str) -> str:
         """The value of a setting that this command cannot do without.

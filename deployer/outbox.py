@@ -1,0 +1,89 @@
+"""Put events on the events queue, from a server that must not wait for SQS longer than it wants to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from deployer.errors import TemporaryError, brief
+
+T = TypeVar("T")
+
+FRESH = 5.0  # seconds for which an answer of the queue tells how it is
+BATCH = 10  # SQS's largest batch
+AT_ONCE = 10  # connections that boto3 keeps
+
+
+class Outbox:
+    """The events queue, as far as events are put on it. May be used by several threads.
+
+    Args:
+        sqs: a boto3 SQS client.
+        queue_url: the events queue.
+    """
+
+    def __init__(self, sqs: Any, queue_url: str) -> None:
+        self._sqs, self._url = sqs, queue_url
+        self._asking = threading.Lock()
+        self._answered: tuple[float, str | None] | None = None
+
+    def send(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Put events on the queue, each a message of its own.
+
+        Raises:
+            TemporaryError: the queue has not taken all of them; those that it has, may be sent again.
+        """
+        try:
+            for begin in range(0, len(events), BATCH):
+                batch = events[begin : begin + BATCH]
+                entries = [{"Id": str(i), "MessageBody": json.dumps(event)} for i, event in enumerate(batch)]
+                answer = self._sqs.send_message_batch(QueueUrl=self._url, Entries=entries)
+                for failed in answer.get("Failed") or ():
+                    raise TemporaryError(f"SQS has not taken an event: {failed.get('Code')}")
+        except (BotoCoreError, ClientError) as fault:
+            raise TemporaryError(brief(fault)) from fault
+        self._answered = time.monotonic(), None
+
+    def ill(self) -> str | None:
+        """Why the queue does not answer, None if it does; SQS is asked at most every few seconds."""
+        with self._asking:
+            if self._answered is None or time.monotonic() - self._answered[0] > FRESH:
+                reason = None
+                try:
+                    self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
+                except (BotoCoreError, ClientError) as fault:
+                    reason = f"the events queue does not answer: {brief(fault)}"
+                self._answered = time.monotonic(), reason
+            return self._answered[1]
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Do blocking work; when this is cancelled, or the process ends, nobody waits for the work."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, fault: Exception | None) -> None:
+        if done.done():
+            return
+        if fault:
+            done.set_exception(fault)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        try:
+            outcome: tuple[T | None, Exception | None] = work(), None
+        except Exception as fault:  # noqa: BLE001 - raised again where it is waited for
+            outcome = None, fault
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, *outcome)
+
+    threading.Thread(target=run, name="webhook", daemon=True).start()
+    return await done
