@@ -195,6 +195,7 @@ class Settings(BaseSettings):
     def named_logins(self) -> dict[str, tuple[str, str, str]]:
         """Host, user and password of each login in the clear; never log them."""
         return _named_logins(self.logins.get_secret_value()) if self.logins else {}
+
     webhook_secrets: Annotated[SecretStr | None, AfterValidator(_secrets)] = Field(
         None,
         description="`sender=secret`, separated by commas or white space: who may call `deployer webhook` "
