@@ -27,7 +27,7 @@ from deployer.payloads import Hint, Payload, Told
 Verdict = Deploy | Ignore | Reject
 
 MAX_PUSHES = 1000  # of one delivery
-WINDOW = 300  # seconds within which an equal body that tells no time is the same push
+WINDOW = 300  # seconds within which an equal body with a digest, but without a time, is the same push
 CALLBACK_HOST = "registry.hub.docker.com"
 _YEAR_9000 = 221_845_392_000  # seconds since 1970
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}")
@@ -142,12 +142,17 @@ def _verdict(
 
 
 def _id(sender: str, hint: Hint, delivery: Delivery, now: datetime, ids: Counter[str]) -> str:
-    """The same for every delivery of one push, and of no other sender's nor of another in this delivery."""
+    """The same for every delivery of one push, and of no other sender's nor of another in this delivery.
+
+    Two pushes must never share one, for the second would be taken for the first come again: a hook that tells
+    neither id nor time nor digest is a new push each time, at the cost of a needless look at a repeated one.
+    """
     own = hint.id or delivery.headers.get(SENDERS[sender].id_header)
     if not isinstance(own, str) or not _ID.fullmatch(own):
         own = hashlib.sha256(delivery.body).hexdigest()[:32]
         if not hint.time:
-            own += f"-{int(now.timestamp()) // WINDOW:x}"
+            at = now.timestamp()
+            own += f"-{int(at / WINDOW) if hint.digest else int(at * 1_000_000):x}"
     ids[own] += 1
     return f"{sender}-{own}" if ids[own] == 1 else f"{sender}-{own}-{ids[own]}"
 

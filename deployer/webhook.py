@@ -13,7 +13,7 @@ import math
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,12 +38,13 @@ from deployer.outbox import AT_ONCE, Outbox, in_thread
 
 log = logging.getLogger(__name__)
 
+Endpoint = Callable[[Request], Awaitable[Response]]
 MAX_BODY = 256 * 1024  # bytes
 BODY_SECONDS = 10.0  # that a sender may take for its body
 SEND_SECONDS = 8.0  # that the queue may take: GitHub gives a hook up after 10
 ANSWER_SECONDS = 5.0  # that Docker Hub may take for our answer
 STOP_SECONDS = 2  # that requests under way may take at the end
-RETRY_AFTER = 30  # seconds, when the queue does not answer
+LATER = {"Retry-After": "30"}  # seconds, when the queue does not answer
 CONNECTIONS = 200
 # The page is plain text and tables; whatever else a browser is made to load, it must not.
 CSP = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
@@ -90,8 +91,8 @@ class Receiver:
             return page
 
         routes = [
-            Route("/hooks/{sender}", self.receive, methods=["POST"]),
-            Route("/healthz", self.health),
+            Route("/hooks/{sender}", _until_stopped(self.receive), methods=["POST"]),
+            Route("/healthz", _until_stopped(self.health)),
             Route("/openapi.json", described),
             Route("/", explained),
         ]
@@ -134,9 +135,7 @@ class Receiver:
                 await in_thread(lambda: self._outbox.send([push.event for push in pushes]))
         except (TemporaryError, TimeoutError) as fault:
             log.warning("%d pushes are left to their sender: %s", len(pushes), brief(fault))
-            raise HTTPException(
-                503, "the events queue does not answer", {"Retry-After": str(RETRY_AFTER)}
-            ) from fault
+            raise HTTPException(503, "the events queue does not answer", LATER) from fault
 
     def _slow_down(self, kind: str, name: str) -> None:
         if self._limiter.hit(self._rate, kind, name):
@@ -162,10 +161,22 @@ class Receiver:
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
                     await in_thread(lambda: self._answer(url, told))
-            except (urllib3.exceptions.HTTPError, TimeoutError) as fault:
+            except (urllib3.exceptions.HTTPError, TimeoutError, asyncio.CancelledError) as fault:
                 log.warning("Docker Hub does not take our answer: %s", type(fault).__name__)
 
         return BackgroundTask(answer)
+
+
+def _until_stopped(endpoint: Endpoint) -> Endpoint:
+    """Answer also what is not done when the server ends, and is cancelled: nothing of it was accepted."""
+
+    async def wrapped(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except asyncio.CancelledError:
+            return JSONResponse({"error": "the service is stopping"}, 503, headers=LATER)
+
+    return wrapped
 
 
 async def _body(request: Request) -> bytes:
@@ -264,6 +275,7 @@ def run(app: Starlette, host: str, port: int, proxies: Sequence[str] = ()) -> No
         loop="asyncio",
         lifespan="off",
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=bool(proxies),

@@ -306,7 +306,7 @@ def test_the_openapi_document_is_valid_and_has_every_sender_and_answer(service):
 
 def test_every_answer_that_is_given_is_described():
     code = Path(webhook.__file__).read_text()
-    given = set(re.findall(r"HTTPException\(\s*(\d{3})", code)) | {"200", "202", "422"}
+    given = set(re.findall(r"HTTPException\((\d{3})", code)) | {"200", "202", "422"}
     assert given == set(ANSWERS)
 
 
@@ -414,14 +414,16 @@ def test_from_the_hook_to_the_service(lab, queues, running):
         "service", "create", "--detach", "--name", "web", "--with-registry-auth", "--network", "host",
         "--env", "PORT=8101", image,
     )  # fmt: skip
-    new = lab.plain_registry.push(repository, tag, make("v2", "web"))
-    status, text = running.post("plain", {"image": image, "digest": new})
-    assert status == 202
-    wait_until(lambda: lab.image_of("web") == f"{image}@{new}", 40, "the service on the new image")
-    assert f"event={json.loads(text)['accepted'][0]['id']}" in worker.text
-    again, _ = running.post("plain", {"image": image, "digest": new})
-    assert again == 202
-    wait_until(lambda: "unchanged" in worker.text, 20, "the repeated hook's end")
+    # The hook is the same each time: the registry is asked what there is to deploy.
+    for number, text in enumerate(("v2", "v3"), 1):
+        new = lab.plain_registry.push(repository, tag, make(text, "web"))
+        status, said = running.post("plain", {"image": image})
+        assert status == 202
+        wait_until(lambda: lab.image_of("web") == f"{image}@{new}", 40, f"the service on {text}")  # noqa: B023
+        wait_until(lambda: worker.text.count("web ended: updated") == number, 30, "the end")  # noqa: B023
+        assert f"event={json.loads(said)['accepted'][0]['id']}" in worker.text
+    running.post("plain", {"image": image})
+    wait_until(lambda: "web ended: unchanged" in worker.text, 20, "the end of a needless look")
 
 
 @pytest.mark.real
@@ -439,6 +441,22 @@ def test_it_ends_on_sigterm_in_time_and_what_it_accepted_is_on_the_queue(lab, qu
     assert "Traceback" not in running.process.text
     idle.close()
     half.close()
+
+
+@pytest.mark.real
+def test_it_ends_in_time_also_while_the_queue_hangs_and_tells_the_sender(lab, queues, running):
+    lab.aws.freeze()
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(running.post("plain", EXAMPLES["plain"])[0]))
+    asking.start()
+    wait_until(lambda: "push of" in running.process.text, 10, "the hook under way")
+    begun = time.monotonic()
+    running.process.signal(signal.SIGTERM)
+    assert running.process.join() == 0
+    assert time.monotonic() - begun < 4
+    asking.join()
+    assert answers == [503]
+    assert "Traceback" not in running.process.text
 
 
 @pytest.mark.real
