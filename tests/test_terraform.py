@@ -171,73 +171,84 @@ def apply(directory, cloud, main):
     return {name: output["value"] for name, output in told.items()}
 
 
+def in_order(value):
+    return json.dumps(value, sort_keys=True)
+
+
 def plainly(value):
-    """Without differences that mean nothing: a list of one, and numbers as texts."""
+    """Without differences that mean nothing: order, a list of one, and numbers as texts."""
     if isinstance(value, dict):
         return {key: plainly(one) for key, one in value.items()}
     if isinstance(value, list):
-        return plainly(value[0]) if len(value) == 1 else sorted((plainly(one) for one in value), key=repr)
+        return plainly(value[0]) if len(value) == 1 else sorted((plainly(one) for one in value), key=in_order)
     return value if isinstance(value, bool) or not isinstance(value, int | float) else f"{value:g}"
 
 
-def made(cloud, name, outputs):
-    """All that a stack or module of this name has made, without the names that differ."""
-    rules = {rule["Arn"]: rule for rule in cloud.client("events").list_rules(NamePrefix=name)["Rules"]}
-    found = {}
+def queues(cloud, name):
     for url in cloud.sqs.list_queues(QueueNamePrefix=f"{name}-")["QueueUrls"]:
         told = {key: value for key, value in cloud.attributes(url).items() if "Timestamp" not in key}
         del told["MaximumMessageSize"]  # the provider's default is 256 KiB, SQS's own is 1 MiB
-        found[url] = {
-            key: json.loads(value) if value.startswith("{") else value for key, value in told.items()
-        }
-    for arn, rule in rules.items():
-        targets = cloud.client("events").list_targets_by_rule(Rule=rule["Name"])["Targets"]
-        found[arn] = [json.loads(rule["EventPattern"]), targets, rule["Description"], rule["State"]]
+        yield url, {key: json.loads(value) if value.startswith("{") else value for key, value in told.items()}
+
+
+def rules(cloud, name):
+    events = cloud.client("events")
+    for rule in events.list_rules(NamePrefix=name)["Rules"]:
+        targets = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+        pattern = json.loads(rule["EventPattern"])
+        yield rule["Arn"], [pattern, targets, rule["Description"], rule["State"]]
+
+
+def identities(cloud, outputs):
     iam = cloud.client("iam")
     for part in ("bridge", "worker", "webhook", "operator", "doctor"):
         policy = iam.get_policy(PolicyArn=outputs[f"{part}_policy_arn"])["Policy"]
         version = iam.get_policy_version(PolicyArn=policy["Arn"], VersionId=policy["DefaultVersionId"])
-        found[part] = [version["PolicyVersion"]["Document"], policy["AttachmentCount"]]
+        yield part, [version["PolicyVersion"]["Document"], policy["Description"]]
         if user := outputs.get(f"{part}_user_name"):
             attached = iam.list_attached_user_policies(UserName=user)["AttachedPolicies"]
-            assert [one["PolicyArn"] for one in attached] == [policy["Arn"]]
+            yield f"{part} user", [one["PolicyArn"] == policy["Arn"] for one in attached]
     if profile := outputs.get("instance_profile_name"):
         [role] = iam.get_instance_profile(InstanceProfileName=profile)["InstanceProfile"]["Roles"]
         attached = iam.list_attached_role_policies(RoleName=role["RoleName"])["AttachedPolicies"]
-        found["role"] = [role["AssumeRolePolicyDocument"], len(attached)]
+        arns = {one["PolicyArn"] for one in attached}
+        yield "role", role["AssumeRolePolicyDocument"]
+        yield "role's", arns == {outputs["bridge_policy_arn"], outputs["worker_policy_arn"]}
+
+
+def topics(cloud, name, outputs):
     sns = cloud.client("sns")
     if topic := outputs.get("topic_arn"):
         told = sns.get_topic_attributes(TopicArn=topic)["Attributes"]
-        found["topic"] = [json.loads(told["Policy"]), told.get("KmsMasterKeyId")]
+        yield "topic", [json.loads(told["Policy"]), told.get("KmsMasterKeyId")]
     for one in sns.list_subscriptions()["Subscriptions"]:
-        if f":{name}-events" in one["Endpoint"]:
+        if one["Endpoint"].endswith(f":{name}-events"):
             told = sns.get_subscription_attributes(SubscriptionArn=one["SubscriptionArn"])["Attributes"]
-            found["subscription"] = [
-                told["RawMessageDelivery"],
-                told.get("RedrivePolicy"),
-                one["Protocol"],
-                one["TopicArn"],
-            ]
-    for alarm in cloud.client("cloudwatch").describe_alarms()["MetricAlarms"]:
-        if alarm["AlarmName"].startswith(f"{name}-"):
-            same = (
-                "Dimensions",
-                "MetricName",
-                "Threshold",
-                "Statistic",
-                "Period",
-                "EvaluationPeriods",
-                "ComparisonOperator",
-                "TreatMissingData",
-                "AlarmActions",
-                "OKActions",
-                "AlarmDescription",
-                "Namespace",
-            )
-            found[alarm["AlarmDescription"]] = {key: alarm.get(key) for key in same}
-    text = json.dumps(plainly(found))
-    for arn, rule in rules.items():
-        text = text.replace(arn, f"the rule of {json.loads(rule['EventPattern'])['detail-type'][0]}")
+            same = [told.get(key) for key in ("RawMessageDelivery", "RedrivePolicy")]
+            yield "subscription", [one["Protocol"], one["TopicArn"], *same]
+
+
+def alarms(cloud, name):
+    own = {"AlarmName", "AlarmArn"}
+    for alarm in cloud.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{name}-")["MetricAlarms"]:
+        kept = {key: str(value) for key, value in alarm.items() if key not in own and "State" not in key}
+        yield (
+            alarm["AlarmDescription"],
+            {key: value for key, value in kept.items() if "Timestamp" not in key and value != "[]"},
+        )
+
+
+def made(cloud, name, outputs):
+    """All that a stack or module of this name has made, without the names that differ."""
+    found = [
+        *queues(cloud, name),
+        *identities(cloud, outputs),
+        *topics(cloud, name, outputs),
+        *alarms(cloud, name),
+    ]
+    text = in_order(dict(found) | dict(rules(cloud, name)))
+    for arn, (pattern, *_) in rules(cloud, name):
+        text = text.replace(arn, f"the rule of {pattern['detail-type'][0]}")
     return plainly(json.loads(text.replace(name, "NAME")))
 
 
