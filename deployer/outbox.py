@@ -57,9 +57,11 @@ class Outbox:
             if self._answered is None or time.monotonic() - self._answered[0] > FRESH:
                 reason = None
                 try:
-                    self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
+                    # Refused for its form, once SQS has seen that we may send.
+                    self._sqs.send_message_batch(QueueUrl=self._url, Entries=[])
                 except (BotoCoreError, ClientError) as fault:
-                    reason = f"the events queue does not answer: {brief(fault)}"
+                    if not _is_empty_batch(fault):
+                        reason = f"the events queue does not take messages: {brief(fault)}"
                 self._answered = time.monotonic(), reason
             return self._answered[1]
 
@@ -87,3 +89,7 @@ async def in_thread(work: Callable[[], T]) -> T:
 
     threading.Thread(target=run, name="webhook", daemon=True).start()
     return await done
+
+
+def _is_empty_batch(fault: Exception) -> bool:
+    return isinstance(fault, ClientError) and "EmptyBatch" in str(fault.response.get("Error", {}).get("Code"))

@@ -40,7 +40,9 @@ IN_SOURCE = {
     "bridge": {"sqs:ReceiveMessage", "sqs:DeleteMessageBatch"},
     "bus": {"sqs:ReceiveMessage"},
     "polling": {"sqs:DeleteMessage", "sqs:ChangeMessageVisibility"},
-    "registry": {"ecr:GetAuthorizationToken"},
+    "outbox": {"sqs:SendMessageBatch"},
+    "registry": {"ecr:GetAuthorizationToken", "ecr:DescribeImages"},
+    "aws": {"sts:AssumeRole"},  # only where DEPLOYER_ASSUME_ROLES names a role, which must let us
     "doctor": {
         "sts:GetCallerIdentity",
         "sqs:GetQueueAttributes",

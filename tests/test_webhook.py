@@ -33,6 +33,7 @@ HOOKS = sorted(name for name in EXPECTED if name.startswith("webhook-"))
 SECRETS = {name: [f"the-secret-of-{name}"] for name in SENDERS}
 HOSTS = {"jfrog": "art.example.com"}
 REFUSED = EndpointConnectionError(endpoint_url="http://sqs")
+EMPTY = ClientError({"Error": {"Code": "AWS.SimpleQueueService.EmptyBatchRequest"}}, "SendMessageBatch")
 DENIED = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "SendMessageBatch")
 
 
@@ -43,17 +44,14 @@ class Sqs:
         self.fault, self.refuses, self.bodies, self.batches, self.asked = fault, refuses, [], [], 0
 
     def send_message_batch(self, Entries, **_):
+        self.asked += not Entries
         if self.fault:
             raise self.fault
+        if not Entries:
+            raise EMPTY
         self.batches.append(len(Entries))
         self.bodies += [entry["MessageBody"] for entry in Entries]
         return {"Failed": [{"Id": number, "Code": "InternalError"} for number in self.refuses]}
-
-    def get_queue_attributes(self, **_):
-        self.asked += 1
-        if self.fault:
-            raise self.fault
-        return {}
 
 
 class Service:
