@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +15,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from deployer.errors import TemporaryError, brief
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 FRESH = 5.0  # seconds for which an answer of the queue tells how it is
 BATCH = 10  # SQS's largest batch
-AT_ONCE = 10  # connections that boto3 keeps
+AT_ONCE = 8  # requests; boto3 keeps ten connections
 
 
 class Outbox:
@@ -32,7 +35,9 @@ class Outbox:
     def __init__(self, sqs: Any, queue_url: str) -> None:
         self._sqs, self._url = sqs, queue_url
         self._asking = threading.Lock()
-        self._answered: tuple[float, str | None] | None = None
+        self._asked_at: float | None = None
+        self._silent: str | None = None  # why SQS did not answer when it was last asked
+        self._denied: str | None = None  # why it took no event, which asking does not tell
 
     def send(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Put events on the queue, each a message of its own.
@@ -48,22 +53,29 @@ class Outbox:
                 for failed in answer.get("Failed") or ():
                     raise TemporaryError(f"SQS has not taken an event: {failed.get('Code')}")
         except (BotoCoreError, ClientError) as fault:
+            if isinstance(fault, ClientError) and "AccessDenied" in fault.response["Error"].get("Code", ""):
+                self._denied = f"events are refused: {brief(fault)}"
             raise TemporaryError(brief(fault)) from fault
-        self._answered = time.monotonic(), None
+        self._denied = None
 
     def ill(self) -> str | None:
-        """Why the queue does not answer, None if it does; SQS is asked at most every few seconds."""
+        """Why the queue takes no events, None if it does; SQS is asked at most every few seconds."""
         with self._asking:
-            if self._answered is None or time.monotonic() - self._answered[0] > FRESH:
-                reason = None
-                try:
-                    # Refused for its form, once SQS has seen that we may send.
-                    self._sqs.send_message_batch(QueueUrl=self._url, Entries=[])
-                except (BotoCoreError, ClientError) as fault:
-                    if not _is_empty_batch(fault):
-                        reason = f"the events queue does not take messages: {brief(fault)}"
-                self._answered = time.monotonic(), reason
-            return self._answered[1]
+            if self._asked_at is None or time.monotonic() - self._asked_at > FRESH:
+                before, self._silent = self._silent, self._ask()
+                self._asked_at = time.monotonic()
+                if self._silent and not before:
+                    log.warning("%s", self._silent)
+            return self._silent or self._denied
+
+    def _ask(self) -> str | None:
+        try:
+            # Refused for its form, once SQS has seen that we may send.
+            self._sqs.send_message_batch(QueueUrl=self._url, Entries=[])
+        except (BotoCoreError, ClientError) as fault:
+            if not _is_empty_batch(fault):
+                return f"the events queue does not take messages: {brief(fault)}"
+        return None
 
 
 async def in_thread(work: Callable[[], T]) -> T:

@@ -4,9 +4,12 @@ import hashlib
 import hmac
 import http.client
 import json
+import os
 import re
+import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -14,10 +17,12 @@ from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from click.testing import CliRunner
 from openapi_spec_validator import validate
 from starlette.testclient import TestClient
 
-from deployer import events, webhook
+from deployer import events, settings, webhook
+from deployer.cli import main
 from deployer.errors import SettingsError
 from deployer.hooks import SENDERS
 from deployer.images import Image
@@ -25,7 +30,10 @@ from deployer.openapi import ANSWERS, EXAMPLES
 from deployer.outbox import Outbox
 from deployer.webhook import MAX_BODY, Receiver
 from lab import PLAIN_HOST, wait_until
-from lab.images import make
+from lab.images import MANIFEST, make
+from lab.processes import Process, free_port
+from lab.registry import Registry
+from lab.server import Server
 
 SAMPLES = Path(__file__).parent / "events"
 EXPECTED = json.loads((SAMPLES / "EXPECTED.json").read_text())
@@ -285,6 +293,22 @@ def test_health_is_the_queues_and_is_not_asked_for_each_time():
     assert "AccessDenied" not in broken.http.get("/healthz").text
 
 
+def test_a_queue_that_answers_but_takes_nothing_is_not_healthy():
+    service = Service()
+    takes = service.sqs.send_message_batch
+
+    def denies(Entries, **_):
+        raise DENIED if Entries else EMPTY
+
+    service.sqs.send_message_batch = denies
+    assert service.http.get("/healthz").status_code == 200  # nobody has tried
+    assert service.post("plain").status_code == 503
+    assert service.http.get("/healthz").status_code == 503
+    service.sqs.send_message_batch = takes
+    assert service.post("plain").status_code == 202
+    assert service.http.get("/healthz").status_code == 200
+
+
 def test_health_tells_when_the_queue_goes_and_comes(monkeypatch):
     monkeypatch.setattr("deployer.outbox.FRESH", 0.0)
     service = Service()
@@ -339,6 +363,70 @@ def test_an_address_that_is_taken_is_one_line():
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1 port {port}"):
             webhook.run(Service().app, "127.0.0.1", port)
+
+
+# --- settings ---
+
+
+@pytest.fixture
+def load(monkeypatch):
+    def read(**variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(f"DEPLOYER_{name}", value)
+        settings.load.cache_clear()
+        return settings.load()
+
+    for name in list(os.environ):
+        if name.startswith("DEPLOYER_"):
+            monkeypatch.delenv(name)
+    yield read
+    settings.load.cache_clear()
+
+
+def test_secrets_are_read_from_one_setting_and_not_printed(load):
+    read = load(WEBHOOK_SECRETS="ghcr=0123456789abcdef, ghcr=fedcba9876543210\nplain=a=b=c=d=e=f=g=h=\n")
+    assert read.hook_secrets == {
+        "ghcr": ("0123456789abcdef", "fedcba9876543210"),
+        "plain": ("a=b=c=d=e=f=g=h=",),
+    }
+    assert "0123456789abcdef" not in repr(read)
+    assert load(WEBHOOK_SECRETS="").hook_secrets == {}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("WEBHOOK_SECRETS", "ghcr=hunter2"),
+        ("WEBHOOK_SECRETS", "hunter2hunter2hunter2"),
+        ("WEBHOOK_SECRETS", "ghcr=hunter2hunter2hunter2,plain="),
+        ("WEBHOOK_SECRETS", "ghcr=hunter2hunter2hunterä"),
+        ("WEBHOOK_PROXIES", "*"),
+        ("WEBHOOK_PROXIES", "10.0.0.0/8,proxy.example.com"),
+        ("WEBHOOK_RATE", "0"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_no_secret_is(load, variable, value):
+    with pytest.raises(SettingsError, match=f"DEPLOYER_{variable}") as caught:
+        load(**{variable: value})
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"QUEUE": ""}, "DEPLOYER_QUEUE is not set"),
+        ({}, "DEPLOYER_WEBHOOK_SECRETS is not set"),
+        ({"WEBHOOK_SECRETS": "gchr=0123456789abcdef"}, "names no known sender; they are azure"),
+        ({"WEBHOOK_SECRETS": "jfrog=0123456789abcdef"}, "jfrog=<host>"),
+    ],
+)
+def test_the_command_says_in_one_line_what_is_missing(load, monkeypatch, variables, said):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    load(**{"QUEUE": "https://sqs.example/queue", **variables})
+    done = CliRunner().invoke(main, ["webhook"])
+    assert done.exit_code == 1
+    assert said in done.output
+    assert "0123456789abcdef" not in done.output
 
 
 # --- the real parts ---
@@ -399,6 +487,93 @@ def test_every_sample_goes_through_http_and_sqs(lab, queues, running):
         else:
             assert (status, bodies) == (200, []), name
             assert json.loads(text)["ignored"][0]["reason"] == expected["reason"]
+
+
+class Notifying(Registry):
+    """A real registry, without TLS and users, that tells the webhook of all that happens."""
+
+    def __init__(self, root, webhook_port):
+        Server.__init__(self, "a registry that notifies")
+        self.root, self.user, self.password, self.port = root, "", "", free_port()
+        self.settings = {
+            "version": "0.1",
+            "storage": {"filesystem": {"rootdirectory": str(root / "images")}, "delete": {"enabled": True}},
+            "http": {"addr": f"127.0.0.1:{self.port}"},
+            "notifications": {
+                "endpoints": [
+                    {
+                        "name": "deployer",
+                        "url": f"http://127.0.0.1:{webhook_port}/hooks/distribution",
+                        "headers": {"Authorization": [f"Bearer {SECRETS['distribution'][0]}"]},
+                        "timeout": "5s",
+                        "threshold": 3,
+                        "backoff": "1s",
+                    }
+                ]
+            },
+        }
+
+    def launch(self):
+        settings = self.root / "registry.yml"
+        settings.write_text(json.dumps(self.settings))  # which is YAML too
+        return Process(["docker-registry", "serve", str(settings)], self.root / "log", dict(os.environ))
+
+    def ask(self, method, path, body, headers):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path, body, dict(headers))
+            answer = connection.getresponse()
+            return answer.status, dict(answer.headers), answer.read()
+        finally:
+            connection.close()
+
+
+@pytest.mark.real
+def test_a_real_registry_tells_of_a_push(lab, queues, running, tmp_path):
+    registry = Notifying(tmp_path, running.port)
+    registry.start()
+    try:
+        first = registry.push("team/api", "v1", make("v1", "web"))
+        registry.request("GET", "/v2/team/api/manifests/v1", accept=MANIFEST)
+        index = registry.push_index("team/api", "latest", make("v2", "web"))
+        registry.delete("team/api", first)
+        last = registry.push("team/api", "last", make("v3", "web"))
+        # It sends one after another: with the last push all before it have come.
+        wait_until(lambda: lab.aws.count(queues.events) == 3, 20, "the pushes on the queue")
+    finally:
+        registry.kill()
+    found = {(str(e.image), e.digest) for e in map(events.parse, lab.aws.bodies(queues.events))}
+    name = f"127.0.0.1:{registry.port}/team/api"
+    assert found == {(f"{name}:v1", first), (f"{name}:latest", index), (f"{name}:last", last)}
+    assert "ignored, action-not-push 'pull'" in running.process.text
+    assert "ignored, untagged" in running.process.text
+    assert "cannot be read" not in running.process.text
+
+
+GUIDE = (Path(__file__).parent.parent / "docs" / "webhooks.md").read_text()
+TRIED = dict(re.findall(r"<!-- try (\w+) -->\n```sh\n(.*?)```", GUIDE, re.DOTALL))
+
+
+def test_what_can_go_wrong_is_proved_by_tests_that_exist():
+    named = set(re.findall(r"`(test_[a-z_]+)`", GUIDE))
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert named
+    assert not {name for name in named if f"def {name}(" not in tests}
+
+
+def test_every_sender_is_in_the_guide():
+    assert set(TRIED) == set(SENDERS) == set(re.findall(r"^\| `(\w+)` \| `/hooks/\1", GUIDE, re.MULTILINE))
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("openssl")), reason="no curl, no openssl")
+def test_every_example_of_the_guide_works(lab, queues, running):
+    for sender, example in TRIED.items():
+        env = {**os.environ, "URL": f"http://127.0.0.1:{running.port}", "SECRET": SECRETS[sender][0]}
+        done = subprocess.run(["bash", "-ec", example], env=env, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done.stdout + done.stderr
+        found = [events.parse(body).image.repository for body in lab.aws.bodies(queues.events)]
+        assert found == ["team/api"] * len(json.loads(done.stdout)["accepted"]) != []
 
 
 @pytest.mark.real
