@@ -56,7 +56,7 @@ class Outbox:
             if isinstance(fault, ClientError) and "AccessDenied" in fault.response["Error"].get("Code", ""):
                 self._denied = f"events are refused: {brief(fault)}"
             raise TemporaryError(brief(fault)) from fault
-        self._denied = None
+        self._asked_at, self._silent, self._denied = time.monotonic(), None, None
 
     def ill(self) -> str | None:
         """Why the queue takes no events, None if it does; SQS is asked at most every few seconds."""
