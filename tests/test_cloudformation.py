@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 from cfnlint.api import ManualArgs, lint
-from cloudformation_lab import TEMPLATE, StrictAws, calls_in_source, queues_of, statements, template, words
+from cloudformation_lab import (
+    ROOT,
+    TEMPLATE,
+    StrictAws,
+    calls_in_source,
+    queues_of,
+    statements,
+    template,
+    words,
+)
 
 from deployer.events import OPT_IN_KINDS, Deploy, parse
 from deployer.settings import load
@@ -22,7 +31,8 @@ PULLS = {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloa
 # What each part asks of AWS with its own mouth; `test_every_action…` records it.
 ASKED = {
     "Bridge": TAKE | {"sqs:SendMessage"},
-    "Worker": TAKE | {"sqs:SendMessage", "sqs:ChangeMessageVisibility", "ecr:GetAuthorizationToken"},
+    "Worker": TAKE
+    | {"sqs:SendMessage", "sqs:ChangeMessageVisibility", "ecr:GetAuthorizationToken", "ecr:DescribeImages"},
     "Webhook": {"sqs:SendMessage"},
     "Operator": {"sqs:SendMessage"},
     "Doctor": {"sqs:GetQueueAttributes", "sqs:GetQueueUrl"},
@@ -31,7 +41,7 @@ ASKED = {
 EXPLAINED = {
     "Worker": {
         **dict.fromkeys(PULLS, "the engine looks at manifests, and nodes pull, with the worker's token"),
-        **dict.fromkeys(("ecr:DescribeImages", "ecr:ListImages"), "a tag policy chooses among all tags"),
+        "ecr:ListImages": "the tags of a repository in the registry's own protocol, without DescribeImages",
     }
 }
 # Which module of the package makes which calls; kombu's `send_message` is not ours to see.
@@ -53,6 +63,7 @@ IN_SOURCE = {
 }
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 SAMPLES = Path(__file__).parent / "events"
+GUIDE = ROOT / "docs" / "aws.md"
 NUMBERS = itertools.count(1)
 
 
@@ -85,6 +96,10 @@ def test_names_of_queues_and_a_key_of_ones_own_need_more(part):
     assert allowed(part, "OwnKey") == {"kms:Decrypt", "kms:GenerateDataKey"}
 
 
+def test_roles_of_other_accounts_need_their_names():
+    assert allowed("Worker", "HasAssumeRoles") == {"sts:AssumeRole"}
+
+
 def test_the_package_makes_no_call_that_this_file_does_not_know():
     assert calls_in_source(("ecr", "sqs", "sts")) == IN_SOURCE
 
@@ -97,6 +112,40 @@ def test_nobody_may_do_more_than_needed_with_queues():
         action for one in every for action in words(one["Action"]) if "*" in action or "Create" in action
     ]
     assert [one["Sid"] for one in every if one["Resource"] == "*"] == ["GetToken"]
+
+
+# -- the guide ---------------------------------------------------------------------------------------------
+
+
+def table(name):
+    """The cells of a table of the guide, line by line, without its head."""
+    text = GUIDE.read_text().partition(f"<!-- {name} -->")[2].partition(f"<!-- /{name} -->")[0]
+    rows = [line.strip("|").split(" | ") for line in text.strip().splitlines()[2:]]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def test_the_guide_has_every_parameter_in_the_templates_words():
+    told = [
+        [f"`{name}`", f"`{one['Default']}`" if one["Default"] != "" else "", one["Description"].rstrip(".")]
+        for name, one in template()["Parameters"].items()
+    ]
+    assert table("parameters") == told
+
+
+def test_the_guide_gives_a_reason_for_every_action():
+    told = {
+        (part.strip(), action.strip("`"))
+        for parts, action, _, why in table("actions")
+        if why
+        for part in parts.split(",")
+    }
+    conditions = (None, "ByName", "OwnKey", "HasAssumeRoles")
+    assert told == {
+        (part.lower(), action)
+        for part in (*PARTS, "Doctor")
+        for condition in conditions
+        for action in allowed(part, condition)
+    }
 
 
 # -- the template deployed ------------------------------------------------------------------------------
@@ -421,7 +470,9 @@ def test_without_tls_nobody_is_served(tmp_path, stack):
 
 
 @pytest.mark.real
-def test_every_action_that_a_part_asks_for_is_allowed_and_every_allowed_one_is_used(lab, cloud, stack):
+def test_every_action_that_a_part_asks_for_is_allowed_and_every_allowed_one_is_used(
+    lab, cloud, stack, monkeypatch
+):
     outputs = cloud.deploy(stack, Identities="users")
     queues = queues_of(outputs)
     keys = {part: cloud.key(outputs[f"{part}UserName"]) for part in PARTS}
@@ -433,22 +484,30 @@ def test_every_action_that_a_part_asks_for_is_allowed_and_every_allowed_one_is_u
         return lab.environment(queues) | cloud.environment | keys[part]
 
     lab.registry.accept(cloud.password())
+    monkeypatch.setattr(lab.registry, "_pushed", cloud.put_image)
     lab.push("team/web:latest", "v1")
+    lab.push("team/api:1.0.0", "v1")
     lab.create("web", "team/web:latest", port=8101)
+    lab.create("api", "team/api:1.0.0", "--label", "deployer.policy=minor", port=8102)
     worker = lab.spawn(
         "worker", sys.executable, "-m", "celery", "-A", "deployer", "worker", env=environment("Worker")
     )
     bridge = lab.spawn("bridge", sys.executable, "-m", "deployer", "bridge", env=environment("Bridge"))
     wait_until(lambda: " ready." in worker.text and "Bridge started" in bridge.text, 30, "bridge and worker")
-    digest = lab.push("team/web:latest", "v2")
-    event = json.dumps(lab.event("team/web:latest", digest))
-    cloud.client("sqs", keys["Webhook"]).send_message(QueueUrl=queues.events, MessageBody=event)
-    wait_until(lambda: "ended: updated" in worker.text, 60, "the deployment")
-    assert lab.image_of("web").endswith(digest)
+    pushed = {"web": "team/web:latest", "api": "team/api:1.1.0"}
+    for service, image in pushed.items():
+        digest = lab.push(image, f"v2 of {service}")
+        event = json.dumps(lab.event(image, digest))
+        cloud.client("sqs", keys["Webhook"]).send_message(QueueUrl=queues.events, MessageBody=event)
+        new = f"/{image}@{digest}"
+        wait_until(
+            lambda new=new, service=service: lab.image_of(service).endswith(new), 60, f"{service} on {image}"
+        )
+    before = lab.tasks_of("web")
     command = [sys.executable, "-m", "deployer", "update", "web", "--force"]
     subprocess.run(command, env=environment("Operator"), check=True, capture_output=True, timeout=60)
-    wait_until(lambda: worker.text.count("ended: updated") == 2, 60, "the deployment by hand")
-    wait_until(lambda: not cloud.count(queues.events) + cloud.count(queues.tasks), 20, "both queues empty")
+    wait_until(lambda: lab.tasks_of("web") != before, 60, "the deployment by hand")
+    wait_until(lambda: not cloud.count(queues.events) + cloud.count(queues.tasks), 40, "both queues empty")
     bridge.stop()
     worker.stop()
     for part in PARTS:

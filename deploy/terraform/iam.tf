@@ -81,6 +81,12 @@ resource "aws_iam_policy" "worker_policy" {
         }
       },
       ],
+      [for roles in [var.assume_role_arns] : {
+        Sid      = "AssumeRoles"
+        Effect   = "Allow"
+        Action   = "sts:AssumeRole"
+        Resource = roles
+      } if length(roles) > 0],
       [for one in local.find_queues : merge(one, { Resource = aws_sqs_queue.task_queue.arn })],
       local.use_key,
     )

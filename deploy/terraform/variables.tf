@@ -116,6 +116,12 @@ variable "registry_accounts" {
   default     = []
 }
 
+variable "assume_role_arns" {
+  description = "Roles of other accounts that workers assume for their registries (DEPLOYER_ASSUME_ROLES)."
+  type        = list(string)
+  default     = []
+}
+
 variable "queue_names" {
   description = "Allow sqs:GetQueueUrl, needed where settings name queues instead of giving their URLs."
   type        = bool
