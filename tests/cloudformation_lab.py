@@ -6,7 +6,6 @@ import ast
 import http.client
 import json
 import os
-import re
 import ssl
 import subprocess
 import sys
@@ -69,12 +68,17 @@ def words(value: str | list[str]) -> set[str]:
     return {value} if isinstance(value, str) else set(value)
 
 
+@cache
+def operations_of(service: str) -> dict[str, str]:
+    """The operations of a service by the names of boto3's methods."""
+    return dict(boto3.Session().client(service, region_name=REGION).meta.method_to_api_mapping)
+
+
 def calls_in_source(services: tuple[str, ...]) -> dict[str, set[str]]:
     """The operations of AWS that each module of the package calls, by name: `sqs:ReceiveMessage`."""
     operations: dict[str, set[str]] = {}
     for service in services:
-        names = boto3.Session().client(service, region_name=REGION).meta.method_to_api_mapping
-        for method, operation in names.items():
+        for method, operation in operations_of(service).items():
             operations.setdefault(method, set()).add(f"{service}:{operation}")
     found: dict[str, set[str]] = {}
     for path in sorted((ROOT / "deployer").glob("*.py")):
@@ -214,11 +218,17 @@ class StrictAws(Aws):
 
     def calls(self, key: Mapping[str, str]) -> set[str]:
         """The actions that the owner of an access key has asked for, as IAM names them."""
-        asked = [{"AttributeKey": "AccessKeyId", "AttributeValue": key["AWS_ACCESS_KEY_ID"]}]
-        events = self.client("cloudtrail").lookup_events(LookupAttributes=asked, MaxResults=50)["Events"]
+        trail = self.client("cloudtrail")
+        owner = {"AttributeKey": "AccessKeyId", "AttributeValue": key["AWS_ACCESS_KEY_ID"]}
+        events = trail.lookup_events(LookupAttributes=[owner], MaxResults=50)["Events"]
+        # No more than the newest 50 are told at once, and polls are many: so each is asked for by name too.
+        names = set().union(*(operations_of(service).values() for service in ("ecr", "sqs", "sts")))
+        for name in sorted(names):
+            named = {"AttributeKey": "EventName", "AttributeValue": name}
+            events += trail.lookup_events(LookupAttributes=[owner, named], MaxResults=1)["Events"]
         return {
             # A batch needs the permission of the single call (SQS developer guide, "API permissions").
-            f"{event['EventSource'].partition('.')[0]}:{re.sub('Batch$', '', event['EventName'])}"
+            f"{event['EventSource'].partition('.')[0]}:{event['EventName'].removesuffix('Batch')}"
             for event in events
         }
 
