@@ -7,6 +7,7 @@ history would decide over deployments. So a result that cannot be stored now is 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,6 +28,7 @@ class OptionalRedisBackend(RedisBackend):
         super().__init__(*args, **options)
         self._resume_at = 0.0
         self._down = False
+        self._lock = threading.Lock()
 
     def ensure(self, fun: Callable[..., Any], args: Sequence[Any], **policy: Any) -> Any:
         """Call Redis once: whoever waits for it is a deployment."""
@@ -48,14 +50,16 @@ class OptionalRedisBackend(RedisBackend):
         try:
             stored = super().store_result(task_id, result, state, *args, **options)
         except (*self.connection_errors, OperationalError, OSError) as fault:
-            self._resume_at = time.monotonic() + PAUSE_SECONDS
-            if not self._down:
+            with self._lock:
+                first, self._down = not self._down, True
+                self._resume_at = time.monotonic() + PAUSE_SECONDS
+            if first:
                 log.warning(
                     "Redis does not answer, results are lost until it does (%s)", type(fault).__name__
                 )
-            self._down = True
             return result
-        if self._down:
+        with self._lock:
+            again, self._down = self._down, False
+        if again:
             log.info("Redis answers again, results are kept")
-        self._down = False
         return stored

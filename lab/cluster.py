@@ -146,4 +146,5 @@ class Cluster:
             **self.aws.environment,
             "DEPLOYER_QUEUE": queues.events,
             "DEPLOYER_TASK_QUEUE": queues.tasks,
+            "DEPLOYER_RECONCILE_INTERVAL": "0",
         }

@@ -197,6 +197,7 @@ class Lab(Swarm):
             "TASK_QUEUE": queues.tasks,
             "REDIS_URL": self.redis.url,
             "LOG_LEVEL": "DEBUG",
+            "RECONCILE_INTERVAL": "0",  # a worker that looks around by itself would hide what events do
         }
         return {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

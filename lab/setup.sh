@@ -19,6 +19,7 @@ needs=(
   "iptables|/usr/sbin/iptables|the engine's networks"
   "iproute2|/usr/sbin/ip /sbin/ip|network namespaces for the engine"
   "busybox-static|/bin/busybox /usr/bin/busybox|the small web service that is deployed"
+  "curl|/usr/bin/curl|the examples of the documentation"
   "openssl|/usr/bin/openssl|the registry's certificate"
   "ca-certificates|/etc/ssl/certs/ca-certificates.crt|downloads from PyPI"
 )

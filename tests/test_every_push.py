@@ -62,7 +62,7 @@ def test_a_push_without_an_event_is_found_by_beat_and_at_the_start(lab, queues):
     lab.create("web", "lost/web:latest")
     lab.create("held", "lost/web:latest", *labels(hold="audit"))
     second = publish(lab, queues, "lost/web:latest", "v2", event=False)
-    worker = lab.worker(queues)
+    worker = lab.worker(queues, RECONCILE_INTERVAL="900")
     rolled_out(lab, "web", on(second, "lost/web:latest"), 40)  # found when the worker started
     wait_until(lambda: "of service web ended: updated" in worker.text, 30, "its end")
     third = publish(lab, queues, "lost/web:latest", "v3", event=False)
