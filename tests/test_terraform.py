@@ -67,8 +67,3 @@ def test_policies_name_the_same_actions():
     assert named == {
         action for policy in theirs for _, one in statements(policy) for action in words(one["Action"])
     }
-
-
-def environment(**more):
-    """No look for newer versions, no configuration of whoever runs the tests."""
-    return {"PATH": os.environ["PATH"], "CHECKPOINT_DISABLE": "1", "TF_CLI_CONFIG_FILE": os.devnull, **more}
