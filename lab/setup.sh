@@ -23,6 +23,10 @@ needs=(
   "openssl|/usr/bin/openssl|the registry's certificate"
   "ca-certificates|/etc/ssl/certs/ca-certificates.crt|downloads from PyPI"
 )
+[ "$goal" != test ] || needs+=(
+  "debootstrap|/usr/sbin/debootstrap|the base of the image that is tested"
+  "haproxy|/usr/sbin/haproxy|the socket proxy of the Swarm stack"
+)
 
 here() { for file in $1; do [ -e "$file" ] && return 0; done; return 1; }
 

@@ -1,0 +1,195 @@
+"""The deployer's own image, built offline on a base made by debootstrap, and images of the machine's programs.
+
+What takes long is kept under CACHE for the next lab of this machine: the base, the wheels of the lock files,
+and the built image, each under a name that changes with what it is made of.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab import images
+from lab.engine import DOCKER
+from lab.swarm import Swarm
+
+CACHE = Path("/var/cache/swarm-ecr-deployer")
+ROOT = Path(__file__).parent.parent
+LOCKS = ("requirements.lock", "requirements-build.lock")
+SOURCES = ("Dockerfile", "pyproject.toml", "README.md", "LICENSE", "celeryconfig.py", *LOCKS)
+RELEASE = "bookworm"
+PACKAGES = "python3,python3-venv,ca-certificates"
+BASE = "lab/base"
+NEVER_READ = ("./var/cache/", "./var/lib/apt/lists/", "./usr/share/doc/", "./usr/share/man/", "./usr/share/locale/")
+
+
+def build(swarm: Swarm, name: str, *options: str, fresh: bool = False) -> None:
+    """Have the deployer's image in an engine, on our own base.
+
+    Args:
+        swarm: the engine.
+        name: the name of the image.
+        options: more options of `docker build`.
+        fresh: build it, whatever is cached.
+    """
+    base(swarm)
+    with tempfile.TemporaryDirectory() as made:
+        context = Path(made)
+        _context(context)
+        if fresh:
+            _build(swarm, context, name, "--no-cache", *options)
+            return
+        key = _key(context, *options, PACKAGES)
+        kept = _kept(f"image-{key}.tar", lambda path: _save(swarm, context, path, *options))
+        _load(swarm, kept, f"lab/built:{key}", name)
+
+
+def base(swarm: Swarm) -> None:
+    """Have the base in an engine: the smallest Debian, with Python."""
+    if not _knows(swarm, BASE):
+        key = hashlib.sha256(f"{RELEASE} {PACKAGES} {NEVER_READ}".encode()).hexdigest()[:16]
+        # The client reads a file faster than we could hand it over.
+        swarm.docker("import", str(_kept(f"base-{key}.tar", _debootstrap)), BASE)
+
+
+def programs(swarm: Swarm, name: str, paths: Iterable[str], uid: int, folders: Iterable[str] = ()) -> None:
+    """Have an image of programs of this machine, each with its libraries, and a busybox for the rest.
+
+    Args:
+        swarm: the engine.
+        name: the name of the image.
+        paths: where the programs are, here and there.
+        uid: who owns the folders.
+        folders: directories to be made.
+    """
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for folder in ("tmp", "etc", *(folder.strip("/") for folder in folders)):
+            info = tarfile.TarInfo(folder)
+            info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, 0o777, uid, uid
+            tar.addfile(info)
+        for path in sorted({path for program in paths for path in _with_libraries(program)}):
+            tar.add(Path(path).resolve(), path.lstrip("/"))
+        tar.add(images.BUSYBOX, "bin/busybox")
+        for applet in ("sh", "sed", "cat", "grep", "sleep", "id"):
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+    swarm.docker("import", "--change", "ENV PATH=/usr/sbin:/usr/bin:/bin", "-", name, stdin=buffer.getvalue())
+
+
+def _with_libraries(program: str) -> Iterator[str]:
+    yield program
+    told = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    yield from re.findall(r"(/\S+) \(0x", told)
+
+
+def _build(swarm: Swarm, context: Path, name: str, *options: str) -> None:
+    # The engine's `docker` runs without a variable of ours, and BuildKit is chosen by one.
+    env = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "DOCKER_HOST": swarm.engine.socket,
+        "DOCKER_CONFIG": str(swarm.engine.config),
+        "DOCKER_BUILDKIT": "1",
+    }
+    argv = [DOCKER, "build", "--quiet", "--network", "none", "--build-arg", f"BASE={BASE}", "--tag", name]
+    done = subprocess.run([*argv, *options, str(context)], env=env, capture_output=True, text=True, timeout=600)
+    if done.returncode:
+        raise RuntimeError(f"docker build: {done.stderr[-4000:]}")
+
+
+def _save(swarm: Swarm, context: Path, path: Path, *options: str) -> None:
+    name = f"lab/built:{_key(context, *options, PACKAGES)}"
+    _build(swarm, context, name, *options)
+    swarm.docker("save", "--output", str(path), name)
+
+
+def _load(swarm: Swarm, path: Path, saved: str, name: str) -> None:
+    if not _knows(swarm, saved):
+        swarm.docker("load", "--quiet", "--input", str(path))
+    swarm.docker("tag", saved, name)
+
+
+def _knows(swarm: Swarm, name: str) -> bool:
+    return bool(swarm.docker("image", "ls", "--quiet", name))
+
+
+def _context(directory: Path) -> None:
+    """What the image is made of, with the wheels."""
+    for name in SOURCES:
+        shutil.copy(ROOT / name, directory)
+    shutil.copytree(ROOT / "deployer", directory / "deployer", ignore=shutil.ignore_patterns("__pycache__"))
+    key = hashlib.sha256(b"".join((ROOT / lock).read_bytes() for lock in LOCKS)).hexdigest()[:16]
+    shutil.copytree(_kept(f"wheels-{key}", _download), directory / "wheels")
+
+
+def _download(directory: Path) -> None:
+    """Download the wheels of the lock files for the Python of the base, with the hashes checked."""
+    directory.mkdir()
+    locks = []
+    for name in LOCKS:
+        # Markers would be judged by our own Python, which is another patch release than that of the base.
+        wanted = re.sub(r"(?m)^\S+ ; sys_platform == 'win32'(?: \\\n +--hash\S+)+", "", (ROOT / name).read_text())
+        wanted = re.sub(r"(?m)^(\S+==\S+) ; [^\\]*", r"\1 ", wanted)
+        (directory / name).write_text(wanted)
+        locks += ["-r", str(directory / name)]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
+    only = ["--only-binary", ":all:", "--python-version", "3.11", "--require-hashes"]
+    subprocess.run([*pip, *only, "--dest", str(directory), *locks], check=True, capture_output=True)
+    for name in LOCKS:
+        (directory / name).unlink()
+
+
+def _debootstrap(path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent) as made:
+        root = Path(made) / "root"
+        argv = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, str(root)]
+        subprocess.run(argv, check=True, capture_output=True)
+        skipped = [f"--exclude={folder}*" for folder in NEVER_READ]
+        tar = ["tar", "--numeric-owner", "--one-file-system", *skipped, "-C", str(root), "-cf", str(path), "."]
+        subprocess.run(tar, check=True, capture_output=True)
+
+
+def _key(directory: Path, *more: str) -> str:
+    """A name for the content of a directory."""
+    told = hashlib.sha256("\0".join(more).encode())
+    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+        told.update(f"{path.relative_to(directory)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return told.hexdigest()[:16]
+
+
+def _kept(name: str, make: Callable[[Path], None]) -> Path:
+    """A file or directory of the cache; made, by one process at a time, if it is not there."""
+    path = CACHE / name
+    with _locked(name.partition("-")[0]):
+        if not path.exists():
+            for old in CACHE.glob(f"{name.partition('-')[0]}-*"):
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
+            fresh = CACHE / f".{name}"
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.unlink(missing_ok=True) if not fresh.is_dir() else None
+            make(fresh)
+            fresh.rename(path)
+    return path
+
+
+@contextmanager
+def _locked(name: str) -> Iterator[None]:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    handle = os.open(CACHE / f"{name}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
