@@ -11,10 +11,10 @@ FROM ${BASE} AS build
 # pip stays in /tools and out of the image.
 RUN python3 -m venv /tools && python3 -m venv --without-pip /opt/deployer
 COPY requirements.lock requirements-build.lock wheel[s] /lock/
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN set -e; \
     ! ls /lock/*.whl >/dev/null 2>&1 || export PIP_NO_INDEX=1 PIP_FIND_LINKS=/lock; \
-    install="install -q --require-hashes --only-binary :all:"; \
+    install="install -q --no-compile --require-hashes --only-binary :all:"; \
     /tools/bin/pip $install -r /lock/requirements-build.lock; \
     /tools/bin/pip --python /opt/deployer/bin/python $install -r /lock/requirements.lock
 COPY pyproject.toml README.md LICENSE celeryconfig.py /src/
@@ -24,9 +24,10 @@ ARG SOURCE_DATE_EPOCH=0
 # root file system is read-only later, and is never checked against its source, because nothing changes.
 RUN set -e; \
     /tools/bin/pip wheel -q --no-deps --no-build-isolation --no-index -w /wheel /src; \
-    /tools/bin/pip --python /opt/deployer/bin/python install -q --no-deps --no-index /wheel/*.whl; \
+    /tools/bin/pip --python /opt/deployer/bin/python install -q --no-compile --no-deps --no-index /wheel/*.whl; \
     rm -f /opt/deployer/bin/*ctivate* && find /opt/deployer -name direct_url.json -delete; \
     PYTHONHASHSEED=0 python3 -m compileall -q -j 1 --invalidation-mode unchecked-hash /opt/deployer/lib; \
+    install -d -o 10001 -g 10001 /image/data; \
     mkdir -p /image/opt /image/etc/deployer && mv /opt/deployer /image/opt/; \
     { cat /etc/passwd; echo 'deployer:x:10001:10001::/tmp:/usr/sbin/nologin'; } >/image/etc/passwd; \
     { cat /etc/group; echo 'deployer:x:10001:'; } >/image/etc/group; \
@@ -41,6 +42,7 @@ ENV PATH=/opt/deployer/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     DEPLOYER_HEALTH_FILE=/tmp/deployer.health
 # A celeryconfig.py or flowerconfig.py that is mounted here replaces the one of the package.
+# Volumes with something to keep are mounted at /data.
 WORKDIR /etc/deployer
 USER 10001:10001
 # For bridge and worker; beat and Flower write no such file and have a check of their own in the stack file.

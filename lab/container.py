@@ -82,11 +82,24 @@ def programs(swarm: Swarm, name: str, paths: Iterable[str], uid: int, folders: I
         for path in sorted({path for program in paths for path in _with_libraries(program)}):
             tar.add(Path(path).resolve(), path.lstrip("/"))
         tar.add(images.BUSYBOX, "bin/busybox")
-        for applet in ("sh", "sed", "cat", "grep", "sleep", "id"):
+        for applet in ("sh", "sed", "cat", "grep", "sleep", "wget"):
             link = tarfile.TarInfo(f"bin/{applet}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
     swarm.docker("import", "--change", "ENV PATH=/usr/sbin:/usr/bin:/bin", "-", name, stdin=buffer.getvalue())
+
+
+def deploy(swarm: Swarm, stack: str, files: Iterable[Path], variables: Mapping[str, str]) -> None:
+    """Deploy a stack of images that the engine has already.
+
+    Args:
+        swarm: the engine.
+        stack: its name.
+        files: stack files; the later ones add to the earlier ones.
+        variables: what the files ask of the environment.
+    """
+    argv = [word for path in files for word in ("--compose-file", str(path))]
+    _docker(swarm, "stack", "deploy", "--resolve-image", "never", *argv, stack, **variables)
 
 
 def _with_libraries(program: str) -> Iterator[str]:
@@ -96,17 +109,21 @@ def _with_libraries(program: str) -> Iterator[str]:
 
 
 def _build(swarm: Swarm, context: Path, name: str, *options: str) -> None:
-    # The engine's `docker` runs without a variable of ours, and BuildKit is chosen by one.
+    argv = ["build", "--quiet", "--network", "none", "--build-arg", f"BASE={BASE}", "--tag", name]
+    _docker(swarm, *argv, *options, str(context), DOCKER_BUILDKIT="1")
+
+
+def _docker(swarm: Swarm, *argv: str, **variables: str) -> None:
+    """Docker's client with variables of ours, which that of the engine does not take."""
     env = {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "DOCKER_HOST": swarm.engine.socket,
         "DOCKER_CONFIG": str(swarm.engine.config),
-        "DOCKER_BUILDKIT": "1",
+        **variables,
     }
-    argv = [DOCKER, "build", "--quiet", "--network", "none", "--build-arg", f"BASE={BASE}", "--tag", name]
-    done = subprocess.run([*argv, *options, str(context)], env=env, capture_output=True, text=True, timeout=600)
+    done = subprocess.run([DOCKER, *argv], env=env, capture_output=True, text=True, timeout=600)
     if done.returncode:
-        raise RuntimeError(f"docker build: {done.stderr[-4000:]}")
+        raise RuntimeError(f"docker {' '.join(argv)}: {done.stderr[-4000:]}")
 
 
 def _save(swarm: Swarm, context: Path, path: Path, *options: str) -> None:
