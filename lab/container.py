@@ -31,7 +31,13 @@ SOURCES = ("Dockerfile", "pyproject.toml", "README.md", "LICENSE", "celeryconfig
 RELEASE = "bookworm"
 PACKAGES = "python3,python3-venv,ca-certificates"
 BASE = "lab/base"
-NEVER_READ = ("./var/cache/", "./var/lib/apt/lists/", "./usr/share/doc/", "./usr/share/man/", "./usr/share/locale/")
+NEVER_READ = (
+    "./var/cache/",
+    "./var/lib/apt/lists/",
+    "./usr/share/doc/",
+    "./usr/share/man/",
+    "./usr/share/locale/",
+)
 
 
 def build(swarm: Swarm, name: str, *options: str, fresh: bool = False) -> None:
@@ -90,7 +96,7 @@ def programs(swarm: Swarm, name: str, paths: Iterable[str], uid: int, folders: I
 
 
 def deploy(swarm: Swarm, stack: str, files: Iterable[Path], variables: Mapping[str, str]) -> None:
-    """Deploy a stack of images that the engine has already.
+    """Deploy a stack; images that no registry has must be in the engine already.
 
     Args:
         swarm: the engine.
@@ -99,7 +105,7 @@ def deploy(swarm: Swarm, stack: str, files: Iterable[Path], variables: Mapping[s
         variables: what the files ask of the environment.
     """
     argv = [word for path in files for word in ("--compose-file", str(path))]
-    _docker(swarm, "stack", "deploy", "--resolve-image", "never", *argv, stack, **variables)
+    _docker(swarm, "stack", "deploy", "--with-registry-auth", *argv, stack, **variables)
 
 
 def _with_libraries(program: str) -> Iterator[str]:
@@ -157,7 +163,9 @@ def _download(directory: Path) -> None:
     locks = []
     for name in LOCKS:
         # Markers would be judged by our own Python, which is another patch release than that of the base.
-        wanted = re.sub(r"(?m)^\S+ ; sys_platform == 'win32'(?: \\\n +--hash\S+)+", "", (ROOT / name).read_text())
+        wanted = re.sub(
+            r"(?m)^\S+ ; sys_platform == 'win32'(?: \\\n +--hash\S+)+", "", (ROOT / name).read_text()
+        )
         wanted = re.sub(r"(?m)^(\S+==\S+) ; [^\\]*", r"\1 ", wanted)
         (directory / name).write_text(wanted)
         locks += ["-r", str(directory / name)]
@@ -174,7 +182,17 @@ def _debootstrap(path: Path) -> None:
         argv = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, str(root)]
         subprocess.run(argv, check=True, capture_output=True)
         skipped = [f"--exclude={folder}*" for folder in NEVER_READ]
-        tar = ["tar", "--numeric-owner", "--one-file-system", *skipped, "-C", str(root), "-cf", str(path), "."]
+        tar = [
+            "tar",
+            "--numeric-owner",
+            "--one-file-system",
+            *skipped,
+            "-C",
+            str(root),
+            "-cf",
+            str(path),
+            ".",
+        ]
         subprocess.run(tar, check=True, capture_output=True)
 
 
