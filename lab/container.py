@@ -1,4 +1,4 @@
-"""The deployer's own image, built offline on a base made by debootstrap, and images of the machine's programs.
+"""The deployer's own image, built offline on a base made by debootstrap, and images of local programs.
 
 What takes long is kept under CACHE for the next lab of this machine: the base, the wheels of the lock files,
 and the built image, each under a name that changes with what it is made of.
