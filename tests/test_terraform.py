@@ -3,6 +3,7 @@
 import re
 
 import hcl2
+import pytest
 from cloudformation_lab import ROOT, statements, template, words
 
 MODULE = ROOT / "deploy" / "terraform"
@@ -47,6 +48,10 @@ def snake(name):
     return re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
+def variable(parameter):
+    return {"TopicArn": "topic", "CloudTrail": "cloudtrail"}.get(parameter, snake(parameter))
+
+
 def test_every_resource_of_the_one_is_one_of_the_other():
     ours = {(kind, label) for kind, label in resources() if kind not in PARTS_OF_OTHERS}
     theirs = {(KINDS[one["Type"]], snake(name)) for name, one in template()["Resources"].items()}
@@ -54,16 +59,43 @@ def test_every_resource_of_the_one_is_one_of_the_other():
 
 
 def test_every_parameter_and_output_of_the_one_is_one_of_the_other():
-    renamed = {"topic_arn": "topic", "cloud_trail": "cloudtrail"}
-    parameters = {renamed.get(snake(name), snake(name)) for name in template()["Parameters"]}
+    parameters = {variable(name) for name in template()["Parameters"]}
     assert {name for name, _ in blocks("variable")} == parameters | {"name"}
     assert {name for name, _ in blocks("output")} == {snake(name) for name in template()["Outputs"]}
 
 
-def test_policies_name_the_same_actions():
+def test_every_variable_has_the_default_of_its_parameter():
+    variables = dict(blocks("variable"))
+    for name, parameter in template()["Parameters"].items():
+        theirs = parameter["Default"]
+        if parameter["Type"] == "CommaDelimitedList":
+            theirs = []
+        elif theirs in {"true", "false"}:
+            theirs = theirs == "true"
+        ours = variables[variable(name)]["default"]
+        if name != "TopicArn":  # the one is a text, the other an object
+            assert (ours.strip('"') if isinstance(ours, str) else ours) == theirs, name
+
+
+def actions_by_statement(text):
+    """The actions of each statement in the module's text, by its Sid."""
+    found: dict[str, set[str]] = {}
+    for sid, action in re.findall(r'Sid += "(\w+)"|[ \[]"((?:sqs|ecr|kms|sts):\w+)"', text):
+        if sid:
+            found[sid] = set()
+        elif action != "kms:ViaService":
+            found[list(found)[-1]].add(action)
+    return found
+
+
+@pytest.mark.parametrize("part", ["Bridge", "Worker", "Webhook", "Operator", "Doctor"])
+def test_every_statement_of_a_policy_allows_the_same(part):
     text = (MODULE / "iam.tf").read_text()
-    theirs = [one for one in template()["Resources"].values() if one["Type"] == "AWS::IAM::ManagedPolicy"]
-    named = set(re.findall(r'"((?:sqs|ecr|kms|sts):\w+)"', text)) - {"kms:ViaService"}
-    assert named == {
-        action for policy in theirs for _, one in statements(policy) for action in words(one["Action"])
-    }
+    shared = actions_by_statement(text.partition("\n}\n")[0])
+    body = text.partition(f'"aws_iam_policy" "{part.lower()}_policy"')[2].partition("\n}\n")[0]
+    ours = actions_by_statement(body)
+    for sid in shared:
+        if f"local.{snake(sid)}" in body:
+            ours[sid] = shared[sid]
+    policy = template()["Resources"][f"{part}Policy"]
+    assert ours == {one["Sid"]: words(one["Action"]) for _, one in statements(policy)}

@@ -7,11 +7,11 @@ locals {
     Resource  = key
     Condition = { StringEquals = { "kms:ViaService" = "sqs.${data.aws_region.current.id}.${local.dns_suffix}" } }
   } if key != ""]
-  find_queues = [for action in ["sqs:GetQueueUrl"] : {
+  find_queues = [for wanted in [var.queue_names] : {
     Sid    = "FindQueues"
     Effect = "Allow"
-    Action = action
-  } if var.queue_names]
+    Action = "sqs:GetQueueUrl"
+  } if wanted]
 }
 
 # -- what each part may do; nobody may create queues ---------------------------------------------------------
