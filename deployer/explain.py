@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from deployer.errors import PermanentError
 from deployer.images import Image
-from deployer.plan import Found, Request, Skip, Stop, Update, answers, concerns, decide, questions
+from deployer.plan import Found, Request, Skip, Stop, Update, answers, complaint, concerns, decide, questions
 from deployer.rollout import Deployer, Look
 from deployer.services import LabelError
 
@@ -46,11 +46,11 @@ def explain(deployer: Deployer, name: str, pushed: Image | None = None) -> Expla
         TemporaryError: Swarm, registry or AWS cannot answer now.
     """
     look = deployer.look(name)
-    steps: list[Step] = []
+    wrong = complaint(look.service)
+    steps = [Step("its labels can be understood", wrong)] if wrong else []
     try:
         verdict = _ask(deployer, look, pushed, steps)
     except LabelError as fault:
-        steps.append(Step("its labels can be understood", str(fault)))
         verdict = f"ignored: {fault}"
     except PermanentError as fault:
         steps.append(Step("the registry answers", str(fault)))

@@ -151,6 +151,7 @@ def test_labels_of_the_container_are_noticed(swarm):
     web(swarm, "tag")
     swarm.raw["web"]["Spec"]["TaskTemplate"]["ContainerSpec"]["Labels"] = {"deployer.policy": "minor"}
     assert "deploy.labels" in survey(deployer(swarm))[0].off
+    assert any("deploy.labels" in (step.stop or "") for step in explain(deployer(swarm), "web").steps)
 
 
 def test_policy_none_follows_nothing_but_a_person(swarm):
