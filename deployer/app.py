@@ -108,12 +108,17 @@ def credentials_age() -> timedelta:
     return timedelta(seconds=load().credentials_max_age)
 
 
+def reconcile_interval() -> timedelta:
+    """The time between two looks at all services; a day if nobody looks."""
+    return timedelta(seconds=load().reconcile_interval or 86_400)
+
+
 @signals.worker_ready.connect
 def _catch_up_at_start(**_: Any) -> None:
     """Look for what was missed while nobody ran."""
     if load().reconcile_interval:
         try:
-            app.send_task("deployer.tasks.reconcile", countdown=random.uniform(1, 10))  # noqa: S311 - jitter
+            app.send_task("deployer.tasks.reconcile", delay_seconds=random.randint(1, 10))  # noqa: S311 - jitter
         except (OperationalError, ClientError, BotoCoreError) as fault:
             log.warning("Not looked for missed pushes at the start: %s", brief(fault))
 

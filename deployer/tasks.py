@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from deployer import catchup, events, metrics, refresh
-from deployer.app import app, credentials_age, deployer, notifier, swarm
+from deployer.app import app, credentials_age, deployer, notifier, reconcile_interval, swarm
 from deployer.bus import DurableTask
 from deployer.errors import DeploymentFailedError, TemporaryError
 from deployer.logs import about
@@ -250,6 +250,10 @@ def _look(task: Any, service: str, request: Request, memory: dict[str, Any]) -> 
         raise _again_later(task, fault, memory) from fault
     if isinstance(step, Report):
         return _end(task, step, request)
+    if step.watch is None and request.by == "reconcile" and _out_of_patience(memory, reconcile_interval()):
+        # What waits for its turn must not pile up: each look at all services enqueues it anew.
+        ended = Report(Outcome.SUPERSEDED, f"left to the next look: {step.reason}", service, by=request.by)
+        return _end(task, ended, request)
     if step.watch is None and _out_of_patience(memory):
         return _end(
             task,
@@ -285,9 +289,9 @@ def _end(task: Any, report: Report, request: Request) -> dict[str, Any]:
     return result
 
 
-def _out_of_patience(memory: dict[str, Any]) -> bool:
+def _out_of_patience(memory: dict[str, Any], patience: timedelta = PATIENCE) -> bool:
     now = datetime.now(UTC)
-    deadline = memory.setdefault("deadline", (now + PATIENCE).isoformat())
+    deadline = memory.setdefault("deadline", (now + patience).isoformat())
     return now > datetime.fromisoformat(deadline)
 
 

@@ -177,3 +177,18 @@ def _elsewhere(manager, service, node):
         return None
 
     return wait_until(find, 60, f"{service} elsewhere")
+
+
+def test_what_waits_for_its_turn_does_not_pile_up(lab, queues):
+    lab.push("turn/web:latest", "v1")
+    lab.create("web", "turn/web:latest")
+    lab.python(
+        queues,
+        "from datetime import UTC, datetime\nfrom deployer.app import swarm\nfrom deployer.limits import take_slot\n"
+        "take_slot(swarm(), 'another', set(), 1, datetime.now(UTC))",
+    )
+    new = publish(lab, queues, "turn/web:latest", "v2", event=False)
+    worker = lab.worker(queues, RECONCILE_INTERVAL="3", MAX_ROLLOUTS="1")
+    wait_until(lambda: "left to the next look: 1 services roll already" in worker.text, 40, "its end")
+    assert lab.image_of("web") != on(new, "turn/web:latest")
+    wait_until(lambda: not lab.aws.count(queues.tasks), 30, "the queue empty")
