@@ -436,3 +436,13 @@ def policy_test(policy: str, tags: tuple[str, ...], current: str | None, **label
     given = {f"deployer.{name.replace('_', '-')}": value for name, value in labels.items() if value}
     for line in explain(Policy.of({"deployer.policy": policy} | given), current or tags[0], tags):
         click.echo(line)
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that completes this command in SHELL; docs/install.md says where it goes."""
+    from click.shell_completion import get_completion_class
+
+    if made := get_completion_class(shell):
+        click.echo(made(main, {}, "deployer", "_DEPLOYER_COMPLETE").source())

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from packaging.markers import Marker
+
 from lab import images
 from lab.engine import DOCKER
 from lab.swarm import Swarm
@@ -29,6 +31,7 @@ ROOT = Path(__file__).parent.parent
 LOCKS = ("requirements.lock", "requirements-build.lock")
 SOURCES = ("Dockerfile", "pyproject.toml", "README.md", "LICENSE", "celeryconfig.py", *LOCKS)
 RELEASE = "bookworm"
+PYTHON = "3.11.2"  # of that release
 PACKAGES = "python3,python3-venv,ca-certificates"
 BASE = "lab/base"
 NEVER_READ = (
@@ -162,18 +165,24 @@ def _download(directory: Path) -> None:
     directory.mkdir()
     locks = []
     for name in LOCKS:
-        # Markers would be judged by our own Python, which is another patch release than that of the base.
-        wanted = re.sub(
-            r"(?m)^\S+ ; sys_platform == 'win32'(?: \\\n +--hash\S+)+", "", (ROOT / name).read_text()
-        )
-        wanted = re.sub(r"(?m)^(\S+==\S+) ; [^\\]*", r"\1 ", wanted)
-        (directory / name).write_text(wanted)
+        entries = re.split(r"(?m)^(?=\S+==)", (ROOT / name).read_text())
+        (directory / name).write_text("".join(filter(None, map(_for_base, entries))))
         locks += ["-r", str(directory / name)]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
     only = ["--only-binary", ":all:", "--python-version", "3.11", "--require-hashes"]
-    subprocess.run([*pip, *only, "--dest", str(directory), *locks], check=True, capture_output=True)
+    done = subprocess.run([*pip, *only, "--dest", str(directory), *locks], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"pip download: {done.stderr[-2000:]}")
     for name in LOCKS:
         (directory / name).unlink()
+
+
+def _for_base(entry: str) -> str:
+    """An entry of a lock file without its marker; empty if the Python of the base does not want it."""
+    found = re.match(r"(\S+==\S+) ; ([^\\]*)", entry)
+    # pip would ask our own Python, which is another patch release.
+    wanted = not found or Marker(found[2]).evaluate({"python_full_version": PYTHON, "python_version": "3.11"})
+    return (f"{found[1]} {entry[found.end() :]}" if found else entry) if wanted else ""
 
 
 def _debootstrap(path: Path) -> None:

@@ -20,7 +20,8 @@ NAME = f"{HOST}/team/deployer:latest"
 WEB = "team/web:latest"
 MB = 1_000_000
 SAFE = ["--read-only", "--cap-drop", "ALL", "--tmpfs", "/tmp"]
-PARTS = ("bridge", "worker", "beat", "flower", "redis", "socket-proxy")
+OURS = ("bridge", "worker", "beat", "flower", "webhook")
+PARTS = (*OURS, "redis", "socket-proxy")
 
 
 @pytest.fixture
@@ -74,6 +75,8 @@ def test_every_command_runs_on_a_read_only_file_system_without_capabilities(lab,
     assert "deployersqs" in run(lab, image, "celery", "-A", "deployer", "report", options=queue)
     for part in ("worker", "beat", "flower"):
         assert "Usage: celery" in run(lab, image, "celery", "-A", "deployer", part, "--help", options=queue)
+    assert "--port" in run(lab, image, "deployer", "webhook", "--help")
+    run(lab, image, "python3", "-c", "import deployer.webhook")
     own = tmp_path / "celeryconfig.py"
     own.write_text("broker_url = 'memory://'\ntimezone = 'Antarctica/Troll'\n")
     mounted = [*queue, "--volume", f"{own}:/etc/deployer/celeryconfig.py:ro"]
@@ -226,7 +229,7 @@ def test_the_proxy_knows_every_call_that_the_deployer_makes():
 class Stack:
     """The stack of a stack file, with SQS outside of it."""
 
-    def __init__(self, lab, queues, inward, path, **variables):
+    def __init__(self, lab, queues, inward, *files, **variables):
         self.lab, self.queues = lab, queues
         inward(lab.aws.port)
         gateway = lab.docker(
@@ -236,12 +239,15 @@ class Stack:
         aws = partial(str.replace, lab.aws.endpoint, "127.0.0.1", gateway)
         self._secret("aws_credentials", "[default]\naws_access_key_id = test\naws_secret_access_key = test\n")
         self._secret("deployer_redis_url", "redis://:redis-password@redis:6379/0\n")
+        self._secret("deployer_webhook_secrets", "hub=webhook-secret-of-24-chars\n")
         self._secret("flower_basic_auth", "operator:flower-password\n")
         lab.docker("node", "update", "--label-add", "deployer.state=true", lab.docker("node", "ls", "-q"))
-        text = path.read_text()
+        paths = [ROOT / "deploy" / name for name in files]
+        text = "".join(path.read_text() for path in paths)
         self.parts = [part for part in PARTS if re.search(rf"^  {part}:$", text, re.MULTILINE)]
-        ours = [part for part in self.parts if part not in {"redis", "socket-proxy"}]
-        extra = {part: {"environment": {"AWS_ENDPOINT_URL": aws()}} for part in ours}
+        extra = {part: {"environment": {"AWS_ENDPOINT_URL": aws()}} for part in OURS if part in self.parts}
+        if "stack.prometheus.yml" in files:
+            extra["prometheus"] = {"deploy": {"replicas": 0}}  # there is none here
         override = lab.directory / "override.json"
         override.write_text(json.dumps({"version": "3.8", "services": extra}))
         given = {
@@ -253,8 +259,13 @@ class Stack:
             "SOCKET_PROXY_IMAGE": "lab/haproxy",
             "DOCKER_SOCKET": f"{lab.engine.root}/docker.sock",
         }
-        container.deploy(lab, "deployer", [path, override], given | variables)
-        wait_until(lambda: all(self.is_up(part) for part in self.parts), 90, "the stack", every=0.3)
+        container.deploy(lab, "deployer", [*paths, override], given | variables)
+        try:
+            wait_until(lambda: all(self.is_up(part) for part in self.parts), 90, "the stack", every=0.3)
+        except TimeoutError:
+            down = [f"deployer_{part}" for part in self.parts if not self.is_up(part)]
+            tasks = [lab.docker("service", "ps", "--no-trunc", name) for name in down]
+            pytest.fail("\n".join([*tasks, *(lab.docker("service", "logs", name) for name in down)]))
 
     def _secret(self, name, text):
         self.lab.docker("secret", "create", name, "-", stdin=text.encode())
@@ -308,7 +319,7 @@ def test_the_stack_rolls_out_pushes_also_while_it_is_scaled_and_then_itself(lab,
     lab.docker("push", "--quiet", image)
     lab.push(WEB, "v1")
     lab.create("web", WEB)
-    stack = Stack(lab, queues, inward, ROOT / "deploy/stack.yml")
+    stack = Stack(lab, queues, inward, "stack.yml", "stack.webhook.yml", "stack.prometheus.yml")
 
     # Pushes while workers come and go: each is rolled out, once.
     stack.rolled_out("web", f"{HOST}/{WEB}@{stack.push('v2')}")
@@ -337,6 +348,13 @@ def test_the_stack_rolls_out_pushes_also_while_it_is_scaled_and_then_itself(lab,
     with pytest.raises(RuntimeError, match="Name or service not known|Temporary failure in name resolution"):
         stack.execute("bridge", "python3", "-c", reach)
 
+    # The optional parts: metrics where Prometheus asks for them, and a webhook.
+    fetch = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=5).read().decode())"
+    page = partial(stack.execute, "worker", "python3", "-c", fetch)
+    assert 'deployer_events_total{kind="push"}' in page("http://tasks.bridge:9808/metrics")
+    assert "deployer_updates_total" in page("http://tasks.worker:9808/metrics")
+    assert "healthy" in page("http://webhook:8080/healthz")
+
     # A push of its own image: every part of it is replaced, and it goes on.
     made = lab.docker("create", image)
     lab.docker("commit", "--change", "LABEL generation=2", made, image)
@@ -345,7 +363,7 @@ def test_the_stack_rolls_out_pushes_also_while_it_is_scaled_and_then_itself(lab,
     own = re.search(r"sha256:\w+", lab.docker("image", "inspect", "--format", "{{.RepoDigests}}", image))[0]
     workers = set(stack.containers("worker"))
     stack.publish("team/deployer:latest", own)
-    for part in ("bridge", "worker", "beat", "flower"):
+    for part in OURS:
         stack.rolled_out(f"deployer_{part}", f"{image}@{own}", 120)
 
     def replaced():
@@ -354,7 +372,7 @@ def test_the_stack_rolls_out_pushes_also_while_it_is_scaled_and_then_itself(lab,
 
     wait_until(replaced, 120, "new workers and no old ones", every=0.3)
     stack.rolled_out("web", f"{HOST}/{WEB}@{stack.push('v5')}")
-    for part in ("bridge", "worker", "beat", "flower"):
+    for part in OURS:
         done = partial(lab.inspect, f"deployer_{part}")
         wait_until(
             lambda done=done: done()["UpdateStatus"]["State"] == "completed", 90, f"the end for {part}"
@@ -367,6 +385,6 @@ def test_the_plain_stack_needs_neither_proxy_nor_redis(lab, queues, image, inwar
     lab.push(WEB, "v1")
     lab.create("web", WEB)
     group = (lab.engine.root / "docker.sock").stat().st_gid
-    stack = Stack(lab, queues, inward, ROOT / "deploy/stack.plain.yml", DOCKER_GROUP=str(group))
+    stack = Stack(lab, queues, inward, "stack.plain.yml", DOCKER_GROUP=str(group))
     assert stack.parts == ["bridge", "worker", "beat"]
     stack.rolled_out("web", f"{HOST}/{WEB}@{stack.push('v2')}")
