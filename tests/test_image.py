@@ -239,7 +239,7 @@ class Stack:
         aws = partial(str.replace, lab.aws.endpoint, "127.0.0.1", gateway)
         self._secret("aws_credentials", "[default]\naws_access_key_id = test\naws_secret_access_key = test\n")
         self._secret("deployer_redis_url", "redis://:redis-password@redis:6379/0\n")
-        self._secret("deployer_webhook_secrets", "hub=webhook-secret-of-24-chars\n")
+        self._secret("deployer_webhook_secrets", "plain=webhook-secret-of-24-chars\n")
         self._secret("flower_basic_auth", "operator:flower-password\n")
         lab.docker("node", "update", "--label-add", "deployer.state=true", lab.docker("node", "ls", "-q"))
         paths = [ROOT / "deploy" / name for name in files]

@@ -169,3 +169,19 @@ def test_a_stack_file_bounds_every_service_and_names_what_it_uses(name):
     settings = set(re.findall(r"^ +(DEPLOYER_\w+):", (ROOT / "deploy" / name).read_text(), re.MULTILINE))
     known = set(re.findall(r"^\| `(DEPLOYER_\w+)`", (ROOT / "README.md").read_text(), re.MULTILINE))
     assert settings <= known
+
+
+def test_the_installation_guide_names_files_secrets_and_settings_that_there_are():
+    guide = (ROOT / "docs" / "install.md").read_text()
+    stacks = "".join((ROOT / "deploy" / name).read_text() for name in STACKS)
+    for path in re.findall(r"`(deploy/[\w./-]+)`|-c (deploy/[\w.-]+)", guide):
+        name = path[0] or path[1]
+        assert (ROOT / name).exists() or name == "deploy/celeryconfig.py"
+    for name in STACKS:
+        assert f"`deploy/{name}`" in guide
+    for secret in re.findall(r"docker secret create (\w+) -", guide):
+        assert secret in stacks
+    for variable in re.findall(r"`([A-Z]+_[A-Z_]+(?:IMAGE|SECRET))\b", guide):
+        assert f"${{{variable}:" in stacks
+    for volume in re.findall(r"`deployer_(\w+)`", guide.split("## Backup")[1].split("## ")[0]):
+        assert f"source: {volume}, target" in stacks
