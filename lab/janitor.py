@@ -60,4 +60,4 @@ class Janitor:
         """Remove all of it now."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(30)
+        self._process.wait(180)  # a built image is some 100,000 files
