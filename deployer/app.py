@@ -146,7 +146,7 @@ def deployer() -> Deployer:
         rollout_timeout=settings.rollout_timeout,
         settle=settings.settle,
         max_rollouts=settings.max_rollouts,
-        allow_registries=settings.allow_registries,
+        allow_repositories=settings.allow_repositories,
     )
     return Deployer(swarm(), registries(), rules, Pace(rate(settings.rate_limit or "")))
 

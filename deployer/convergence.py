@@ -39,15 +39,6 @@ class Progress:
     engine_busy: bool = False  # the engine itself says that an update or a rollback is under way
 
 
-def moment(text: str) -> datetime:
-    """A time of the Engine API (RFC 3339 with nanoseconds) or of a state label."""
-    seconds, dot, rest = text.replace("Z", "+00:00").partition(".")
-    if not dot:
-        return datetime.fromisoformat(seconds)
-    digits = len(rest) - len(rest.lstrip("0123456789"))
-    return datetime.fromisoformat(f"{seconds}.{rest[:digits][:6].ljust(6, '0')}{rest[digits:]}")
-
-
 def assess(service: Service, tasks: Sequence[Mapping[str, Any]], now: datetime) -> Progress:
     """Judge the roll-out of what stands in the service's spec.
 
@@ -115,7 +106,7 @@ def _all_up(
 def _steady(ours: Sequence[Mapping[str, Any]], now: datetime) -> bool:
     if not any(_state(task) in FAILED_STATES for task in ours):
         return True
-    up = [moment(task["Status"]["Timestamp"]) for task in ours if _state(task) == "running"]
+    up = [datetime.fromisoformat(task["Status"]["Timestamp"]) for task in ours if _state(task) == "running"]
     return all((now - since).total_seconds() >= STEADY_SECONDS for since in up)
 
 

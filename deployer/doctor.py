@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from deployer.convergence import moment
 from deployer.errors import DeployerError, PermanentError
 from deployer.plan import complaint
 from deployer.rollout import Deployer
@@ -214,7 +213,7 @@ def engine(deployer: Deployer, info: Callable[[], Mapping[str, Any]], now: datet
         return
     yield Finding("Docker engine", "ok", f"{told.get('ServerVersion')}, manager {told.get('Name')}")
     if told.get("SystemTime"):
-        yield clock("the engine", moment(told["SystemTime"]), now)
+        yield clock("the engine", datetime.fromisoformat(told["SystemTime"]), now)
     for check, ask in (("services", deployer.swarm.services), ("configs", deployer.swarm.ledger)):
         try:
             ask()

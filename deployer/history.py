@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from deployer.convergence import former_images, moment
+from deployer.convergence import former_images
 from deployer.rollout import Look
 
 PREFIX = "celery-task-meta-"  # Celery's own (celery.backends.base.KeyValueStoreBackend)
@@ -73,7 +73,7 @@ def _entry(meta: Mapping[str, Any]) -> Entry | None:
     result, task = meta.get("result"), meta.get("task_id")
     args, kwargs = meta.get("args") or [], meta.get("kwargs") or {}
     service = str(args[0] if args else kwargs.get("service", "?"))
-    at = moment(meta["date_done"]).astimezone() if meta.get("date_done") else None
+    at = datetime.fromisoformat(meta["date_done"]).astimezone() if meta.get("date_done") else None
     report = _report(result)
     if report:
         return Entry(
@@ -122,7 +122,7 @@ def remembered(look: Look) -> list[Entry]:
         )
         entries.append(
             Entry(
-                moment(state.at).astimezone(),
+                datetime.fromisoformat(state.at).astimezone(),
                 service.name,
                 outcome,
                 state.reason or f"{look.progress.ready}/{look.progress.wanted} running",

@@ -149,6 +149,14 @@ class Image:
             raise _invalid(text, fault)
         return cls(*parts)
 
+    @classmethod
+    def find(cls, text: str | None) -> Image | None:
+        """Read a reference where there may be none, or none that is one."""
+        try:
+            return cls.parse(text) if text else None
+        except InvalidReferenceError:
+            return None
+
     def __str__(self) -> str:
         """The form that Docker's clients write into a service, and which reads back the same."""
         tag = f":{self.tag}" if self.tag else ""

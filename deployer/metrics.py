@@ -15,7 +15,6 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram, start_http_se
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from deployer.convergence import moment
 from deployer.errors import SettingsError
 from deployer.plan import Outcome
 from deployer.rollout import Report
@@ -58,7 +57,7 @@ def update_begun(pushed_at: str | None, now: datetime) -> None:
     """Count an update, and how long after the push it was accepted (ECR's times are whole seconds)."""
     UPDATES.inc()
     if pushed_at:
-        PUSH_TO_UPDATE.observe(max(0.0, (now - moment(pushed_at)).total_seconds()))
+        PUSH_TO_UPDATE.observe(max(0.0, (now - datetime.fromisoformat(pushed_at)).total_seconds()))
 
 
 def deployment_ended(report: Report) -> None:

@@ -13,9 +13,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from deployer.convergence import Phase, Progress, moment
+from deployer.convergence import Phase, Progress
 from deployer.errors import InvalidReferenceError
 from deployer.images import Image
+from deployer.patterns import glob
 from deployer.policy import Policy
 from deployer.services import LabelError, Manifest, Service, State
 from deployer.wayback import given_up, rolled_back_from, way_back, way_back_after
@@ -47,7 +48,7 @@ class Rules:
     rollout_timeout: float = 900.0  # seconds
     settle: float = 0.0  # seconds
     max_rollouts: int = 0  # services of the whole Swarm; 0 for no limit
-    allow_registries: Sequence[str] = ()
+    allow_repositories: Sequence[str] = ()  # globs of repositories with their host
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,15 @@ def decide(found: Found) -> Update | Stop:
     return Update(found.target, found.manifest, _state(found), found.case.request.force)
 
 
+def leave_alone(case: Case) -> Stop | None:
+    """Why nobody may write to a service at all, whatever is wanted of it; None if it may be written to.
+
+    Raises:
+        LabelError: a label of the service cannot be understood.
+    """
+    return next((stop for _, rule in _LEAVE_ALONE if (stop := rule(case))), None)
+
+
 def questions(case: Case) -> Iterator[tuple[str, Stop | None]]:
     """Every rule that is asked before the registry, with what it says: a reason to stop, or None."""
     for name, rule in _BEFORE:
@@ -225,13 +235,16 @@ def _nothing_to_follow(case: Case) -> Stop | None:
     return None if isinstance(wanted, Image) else wanted
 
 
-_BEFORE: Sequence[tuple[str, Callable[[Case], Stop | None]]] = (
+_LEAVE_ALONE: Sequence[tuple[str, Callable[[Case], Stop | None]]] = (
     ("no hold by command", _held_by_command),
-    ("it runs an image", _runs_no_image),
     ("it is one of ours", _not_ours),
     ("it is not turned off", _turned_off),
-    ("it may run again", _is_job),
     ("no hold by label", _held_by_label),
+)
+_BEFORE: Sequence[tuple[str, Callable[[Case], Stop | None]]] = (
+    *_LEAVE_ALONE,
+    ("it runs an image", _runs_no_image),
+    ("it may run again", _is_job),
     ("its policy follows something", _follows_nothing),
     ("there is a tag or digest to go to", _nothing_to_follow),
 )
@@ -263,10 +276,12 @@ def _other_image(current: Image, text: str, case: Case) -> Image | Skip:
             Outcome.FAILED,
             f"{wanted} is another repository than {current.without_digest()} (allow_repository_change)",
         )
-    if wanted.host != current.host and wanted.host not in case.rules.allow_registries:
+    # A message is a hint: where a service may go is said by who set up the worker.
+    full = f"{wanted.host}/{wanted.repository}"
+    if not any(glob(pattern).match(full) for pattern in case.rules.allow_repositories):
         return Skip(
             Outcome.FAILED,
-            f"{wanted.host} is another registry than the service's (DEPLOYER_ALLOW_REGISTRIES)",
+            f"{full} is another repository, which DEPLOYER_ALLOW_REPOSITORIES does not name",
         )
     return wanted
 
@@ -395,7 +410,7 @@ def _under_way(case: Case) -> bool:
     if not case.progress.engine_busy or not case.service.update_started_at:
         return case.progress.engine_busy
     timeout = case.service.seconds("deployer.timeout", case.rules.rollout_timeout)
-    return (case.now - moment(case.service.update_started_at)).total_seconds() < timeout
+    return (case.now - datetime.fromisoformat(case.service.update_started_at)).total_seconds() < timeout
 
 
 def _just_written(case: Case) -> bool:
@@ -403,7 +418,7 @@ def _just_written(case: Case) -> bool:
     service = case.service
     if service.update_state or service.state.image != service.image_text or not service.state.at:
         return False
-    return 0 <= (case.now - moment(service.state.at)).total_seconds() < UPDATER_SECONDS
+    return 0 <= (case.now - datetime.fromisoformat(service.state.at)).total_seconds() < UPDATER_SECONDS
 
 
 _AFTER: Sequence[tuple[str, Callable[[Found], Stop | None]]] = (

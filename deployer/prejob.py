@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from deployer.convergence import Phase, Progress, moment
+from deployer.convergence import Phase, Progress
 from deployer.plan import Request, Rules, Update
 from deployer.services import LabelError, Service, State
 
@@ -78,7 +78,7 @@ def judge(
         return Done()
     count = f"{progress.ready}/{progress.wanted}"
     timeout = job.seconds("deployer.timeout", rules.rollout_timeout)
-    if job.state.at and (now - moment(job.state.at)).total_seconds() > timeout:
+    if job.state.at and (now - datetime.fromisoformat(job.state.at)).total_seconds() > timeout:
         return Failed(f"not complete after {timeout:g} s ({count}): {progress.reason}".rstrip(": "))
     if progress.reason and not _lives(job, tasks):
         return Failed(progress.reason)

@@ -14,7 +14,7 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from deployer.convergence import Phase, moment
+from deployer.convergence import Phase
 from deployer.errors import DeployerError, StaleVersionError
 from deployer.images import Image
 from deployer.rollout import Deployer, Look
@@ -64,7 +64,7 @@ def age(service: Service, now: datetime) -> timedelta:
     if not written:
         # Whoever wrote it last has, with luck, sent credentials along.
         written = [str(service.raw.get("UpdatedAt") or service.raw.get("CreatedAt") or "")]
-    times = [moment(text) for text in written if text]
+    times = [datetime.fromisoformat(text) for text in written if text]
     return now - max(times) if times else timedelta.max
 
 

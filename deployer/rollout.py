@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from deployer import prejob
-from deployer.convergence import Phase, Progress, assess, moment
+from deployer.convergence import Phase, Progress, assess
 from deployer.errors import AccessDeniedError, NoSuchServiceError, PermanentError, StaleVersionError
 from deployer.images import Image
 from deployer.limits import Pace, give_slot_back, take_slot
@@ -32,6 +32,7 @@ from deployer.plan import (
     Update,
     choose,
     decide,
+    leave_alone,
     where_to_go_back,
 )
 from deployer.policy import Policy
@@ -244,6 +245,9 @@ class Deployer:
         job = self._other(look.service, "deployer.pre-job", name)
         match prejob.judge(job.service, job.tasks, job.progress, update, request, self.rules, job.now):
             case prejob.Run(state):
+                if stop := leave_alone(self.case(job, request)):
+                    why = f"job {name}, which runs first: {stop.reason}"
+                    return self._stopped(look, request, replace(stop, reason=why))
                 spec = revise(
                     job.service, state, image=update.image, manifest=update.manifest, force=request.force
                 )
@@ -327,7 +331,7 @@ class Deployer:
         failure = _failure(look, watch, service.seconds("deployer.timeout", self.rules.rollout_timeout))
         if failure:
             return self._fail(look, request, watch, failure)
-        elapsed = (look.now - moment(watch.began_at)).total_seconds()
+        elapsed = (look.now - datetime.fromisoformat(watch.began_at)).total_seconds()
         return Again(min(1 + elapsed / 10, 15), f"{progress.ready}/{progress.wanted} updated", watch)
 
     def _not_mine(self, look: Look, request: Request, watch: Watch) -> Report | Again:
@@ -381,7 +385,7 @@ class Deployer:
         reason: str,
         watch: Watch | None = None,
     ) -> Report:
-        duration = (look.now - moment(watch.began_at)).total_seconds() if watch else 0.0
+        duration = (look.now - datetime.fromisoformat(watch.began_at)).total_seconds() if watch else 0.0
         return Report(
             outcome,
             reason,
@@ -417,7 +421,7 @@ def _looked(watch: Watch | None, look: Look) -> Watch:
     if watch is None:
         state = look.service.state
         return Watch(state.task or "", state.image or "", state.previous, state.at or now, now)
-    gap = (look.now - moment(watch.looked_at)).total_seconds()
+    gap = (look.now - datetime.fromisoformat(watch.looked_at)).total_seconds()
     return replace(watch, looked_at=now, watched=watch.watched + min(max(gap, 0.0), UNWATCHED_SECONDS))
 
 

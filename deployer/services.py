@@ -6,14 +6,15 @@ because what is read is written back and the engine's defaults must not become t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from deployer.errors import InvalidReferenceError, PermanentError
-from deployer.images import Image
+from deployer.errors import PermanentError
+from deployer.images import Image, is_digest
 
 STATE_PREFIX = "deployer.state."
 KEPT_FAILURES = 5
@@ -44,8 +45,13 @@ class State:
 
     @classmethod
     def of(cls, labels: Mapping[str, str]) -> State:
-        """Read the state from a service's labels; labels that are not ours are passed over."""
-        return cls(**{f.name: labels.get(_label(f.name)) for f in fields(cls)})
+        """Read the state from a service's labels.
+
+        Anybody who may update the service may write there: labels that are not ours, and values that we
+        cannot have written, are passed over.
+        """
+        found = {f.name: labels.get(_label(f.name)) for f in fields(cls)}
+        return cls(**{name: text for name, text in found.items() if text and _is_ours(name, text)})
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -65,6 +71,36 @@ class State:
 
 def _label(field: str) -> str:
     return STATE_PREFIX + field.replace("_", "-")
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _is_image(text: str) -> bool:
+    return Image.find(text) is not None
+
+
+def _is_pinned_image(text: str) -> bool:
+    image = Image.find(text)
+    return image is not None and image.digest is not None
+
+
+_CHECKS: Mapping[str, Callable[[str], bool]] = {
+    "image": _is_image,
+    "previous": _is_pinned_image,
+    "failed": lambda text: all(map(is_digest, text.split(","))),
+    "at": _is_time,
+    "pushed_at": _is_time,
+    "credentials_at": _is_time,
+}
+
+
+def _is_ours(field: str, text: str) -> bool:
+    return field not in _CHECKS or _CHECKS[field](text)
 
 
 @dataclass(frozen=True)
@@ -127,20 +163,13 @@ class Service:
     @cached_property
     def image(self) -> Image | None:
         """The image, or None where there is none or where it is no reference of the grammar."""
-        try:
-            return Image.parse(self.image_text) if self.image_text else None
-        except InvalidReferenceError:
-            return None
+        return Image.find(self.image_text)
 
     @property
     def previous_image(self) -> Image | None:
         """The image of the spec before the last write, which `docker service rollback` would bring back."""
         before = (self.raw.get("PreviousSpec") or {}).get("TaskTemplate") or {}
-        text = (before.get("ContainerSpec") or {}).get("Image")
-        try:
-            return Image.parse(text) if text else None
-        except InvalidReferenceError:
-            return None
+        return Image.find((before.get("ContainerSpec") or {}).get("Image"))
 
     @property
     def force_update(self) -> int:

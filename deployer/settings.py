@@ -15,12 +15,14 @@ from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from deployer.aws import Role, roles
 from deployer.errors import SettingsError
+from deployer.patterns import glob
 
 PREFIX = "DEPLOYER_"
 SECRETS = Path("/run/secrets")
@@ -93,6 +95,33 @@ def _networks(words: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
+def _globs(words: tuple[str, ...]) -> tuple[str, ...]:
+    for word in words:
+        glob(word)  # raises ValueError
+    return words
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    """Write a URL as Celery, kombu and redis-py all read it; no error quotes any of it.
+
+    They agree on `ssl_cert_reqs=required|optional|none`. Without it Celery refuses, and kombu speaks no TLS.
+    """
+    try:
+        url = urlsplit(value.get_secret_value())
+        told = dict(parse_qsl(url.query, strict_parsing=bool(url.query)))
+        sound = url.scheme in {"redis", "rediss"} and url.hostname and url.port != 0
+    except ValueError:
+        sound = False
+    if not sound or not re.fullmatch(r"(/\d*)?", url.path):
+        raise ValueError("it must look like redis://:password@host:6379/0, or rediss:// for TLS")
+    if url.scheme == "redis":
+        return value
+    checks = told.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
+    if checks not in {"required", "optional", "none"}:
+        raise ValueError("ssl_cert_reqs must be required, optional or none")
+    return SecretStr(urlunsplit(url._replace(query=urlencode(told | {"ssl_cert_reqs": checks}))))
+
+
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 Extra = Literal["replication", "pull-through-cache"]
 
@@ -109,7 +138,7 @@ class Settings(BaseSettings):
         (),
         description="task queue, name or URL: the Celery broker; the bridge takes several, comma-separated",
     )
-    redis_url: SecretStr | None = Field(
+    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(
         None,
         description="Redis for results, history, Flower and remote control; deployments do not need it",
     )
@@ -176,9 +205,10 @@ class Settings(BaseSettings):
     health_file: Path | None = Field(
         None, description="where worker and bridge say every few seconds how they are, for `deployer health`"
     )
-    allow_registries: Words = Field(
+    allow_repositories: Annotated[Words, AfterValidator(_globs)] = Field(
         (),
-        description="registries that `allow_repository_change` may move a service to, beside its own",
+        description="repositories, as `host/path` with `*` and `?`, that a service may be moved to by an "
+        "update with `allow_repository_change`; none if empty",
     )
     assume_roles: Annotated[tuple[Role, ...], NoDecode, BeforeValidator(_roles)] = Field(
         (),

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from deployer.convergence import Phase, Progress, assess, moment
+from deployer.convergence import Phase, Progress, assess
 from deployer.errors import DeployerError
 from deployer.images import Image
 from deployer.limits import Ledger
@@ -90,7 +90,7 @@ def _standing(
         service=service.name,
         image=str(image.without_digest()),
         digest=image.digest,
-        since=moment(service.state.at) if written_by_us and service.state.at else None,
+        since=datetime.fromisoformat(service.state.at) if written_by_us and service.state.at else None,
         newer=newer,
         registry=str(answer) if isinstance(answer, DeployerError) else None,
         state=str(progress.phase),
@@ -100,7 +100,7 @@ def _standing(
         off=_off(service, image),
         failed=service.state.failures,
         last=_last(service, progress),
-        credentials_age=now - moment(service.state.at) if service.state.at else None,
+        credentials_age=now - datetime.fromisoformat(service.state.at) if service.state.at else None,
     )
 
 

@@ -131,8 +131,8 @@ def update_service(
         service: the service's name or id.
         image: another tag (or digest) of the same repository; None for what the service follows.
         force: restart the tasks also on the same digest, and try a digest that failed before.
-        allow_repository_change: let `image` name another repository of the same registry
-            (other registries must be named in DEPLOYER_ALLOW_REGISTRIES as well).
+        allow_repository_change: let `image` name another repository, if DEPLOYER_ALLOW_REPOSITORIES of the
+            worker names it.
         deployment: what the deployment remembers between its looks; not for callers.
 
     Returns:

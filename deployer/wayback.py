@@ -17,8 +17,8 @@ def way_back(service: Service, tasks: Sequence[Mapping[str, Any]]) -> Image | No
     remembered = [service.state.previous] if service.state.previous else []
     current = service.image
     for text in remembered + former_images(tasks):
-        candidate = Image.parse(text)
-        if not current or not candidate.digest or candidate.digest in service.state.failures:
+        candidate = Image.find(text)
+        if not current or not candidate or not candidate.digest or candidate.digest in service.state.failures:
             continue
         if candidate.digest != current.digest and candidate.same_repository(current):
             return candidate

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deployer.convergence import Phase, assess, former_images, moment
+from deployer.convergence import Phase, assess, former_images
 from deployer.services import Service
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -137,17 +137,3 @@ def test_after_the_engines_rollback_the_reason_is_that_of_what_it_left():
 def test_history_names_images_newest_first_without_those_that_only_failed():
     tasks = [task("shutdown", OLD, age=90), task("running", age=10), task("failed", "repo/web:bad", age=50)]
     assert former_images(tasks) == [NEW, OLD]
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("2026-01-01T12:00:00Z", 0),
-        ("2026-01-01T12:00:00.123456789Z", 0.123456),
-        ("2026-01-01T12:00:00.5Z", 0.5),
-        ("2026-01-01T13:00:01+01:00", 1),
-        ("2026-01-01T12:00:00.250+00:00", 0.25),
-    ],
-)
-def test_times_of_the_engine(text, seconds):
-    assert (moment(text) - NOW).total_seconds() == pytest.approx(seconds)

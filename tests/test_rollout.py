@@ -283,18 +283,49 @@ def test_another_image_only_of_the_same_repository(swarm, runs):
     refused = runs.run(by="manual", task="t2", image=other_repository)
     assert refused.outcome is Outcome.FAILED
     assert "allow_repository_change" in refused.reason
-    allowed = runs.run(by="manual", task="t3", image=other_repository, allow_repository_change=True)
-    assert allowed.image == f"{other_repository}@{digest(8)}"
 
 
-def test_another_registry_needs_the_operators_consent(swarm):
-    foreign = "evil.example.com/team/web:latest"
-    swarm.push(foreign, digest(9))
-    refused = Runs(swarm).run(by="manual", image=foreign, allow_repository_change=True)
-    assert "DEPLOYER_ALLOW_REGISTRIES" in refused.reason
+@pytest.mark.parametrize(
+    ("wanted", "allowed"),
+    [
+        (f"{HOST}/team/other:v7", f"{HOST}/team/other"),
+        (f"{HOST}/team/other:v7", f"{HOST}/team/*"),
+        ("ghcr.io/team/web:latest", "ghcr.io/team/web"),
+        ("redis:7", "docker.io/library/redis"),
+    ],
+)
+def test_another_repository_needs_the_operators_consent(swarm, wanted, allowed):
+    swarm.push(wanted, digest(9))
+    for others in ((), ("evil.example.com/*", f"{HOST}/team/othe", "x" + allowed)):
+        rules = Rules(allow_repositories=others)
+        refused = Runs(swarm, rules).run(by="manual", image=wanted, allow_repository_change=True)
+        assert refused.outcome is Outcome.FAILED
+        assert "DEPLOYER_ALLOW_REPOSITORIES" in refused.reason
     assert not swarm.writes
-    rules = Rules(allow_registries=("evil.example.com",))
-    assert Runs(swarm, rules).run(by="manual", task="t2", image=foreign, allow_repository_change=True).image
+    rules = Rules(allow_repositories=("x", allowed))
+    report = Runs(swarm, rules).run(by="manual", task="t2", image=wanted, allow_repository_change=True)
+    assert report.image == f"{wanted}@{digest(9)}"
+
+
+@pytest.mark.parametrize(
+    ("labels", "rules", "hold", "outcome"),
+    [
+        ({"deployer.enable": "false"}, Rules(), None, Outcome.IGNORED),
+        ({"deployer.hold": "audit"}, Rules(), None, Outcome.HELD),
+        ({}, Rules(), "audit", Outcome.HELD),
+        ({}, Rules(filter_label="deploy"), None, Outcome.IGNORED),
+    ],
+)
+def test_a_job_that_must_be_left_alone_keeps_what_comes_after_it_waiting(swarm, labels, rules, hold, outcome):
+    swarm.create("migrate", f"{WEB}@{digest(1)}", labels=labels)
+    swarm.raw["migrate"]["Spec"]["Mode"] = {"ReplicatedJob": {"TotalCompletions": 1}}
+    swarm.raw["web"]["Spec"]["Labels"] = {"deployer.pre-job": "migrate", "deploy": "yes"}
+    set_hold(swarm, "id-migrate", hold)
+    swarm.push(WEB, digest(2))
+    report = Runs(swarm, rules).run()
+    assert report.outcome is outcome
+    assert "job migrate, which runs first: " in report.reason
+    assert not swarm.writes
 
 
 def test_a_missing_tag_ends_the_deployment_with_a_clear_message(swarm, runs):

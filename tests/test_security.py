@@ -5,8 +5,8 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,12 +15,13 @@ from cloudformation_lab import statements, template, words
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployer import monitoring
+from deployer import catchup, history, monitoring, refresh, status
 from deployer.images import Image
 from deployer.limits import set_freeze
 from deployer.plan import Outcome, Request, Rules
+from deployer.ports import Credentials
 from deployer.rollout import Deployer, Report, Watch
-from deployer.services import STATE_PREFIX
+from deployer.services import STATE_PREFIX, State
 from deployer.testing import FakeSwarm
 
 ROOT = Path(__file__).parent.parent
@@ -68,14 +69,50 @@ def test_a_forged_event_brings_a_service_to_nothing_but_what_its_tag_means(hint,
     assert {image for _, image in swarm.writes} <= {f"{WEB}@{digest(2)}"}
 
 
+# -- labels -----------------------------------------------------------------------------------------------
+
+VALUES = st.one_of(
+    st.text(max_size=40), st.sampled_from([f"{WEB}@{digest(1)}", digest(2), "2026-01-01T00:00Z", "1"])
+)
+NAMES = st.sampled_from(
+    [STATE_PREFIX + f.name.replace("_", "-") for f in fields(State)]
+    + "deployer.enable deployer.hold deployer.window deployer.policy deployer.order deployer.after".split()
+    + "deployer.pre-job deployer.settle deployer.timeout deployer.login deployer.replace".split()
+)
+
+
+class Tokens(FakeSwarm):
+    """A Swarm whose registry wants credentials."""
+
+    def credentials(self, image, login=None):
+        return Credentials("AWS", "token", image.host)
+
+
+@given(labels=st.dictionaries(NAMES, VALUES, max_size=6))
+def test_no_label_of_one_service_stops_the_look_at_another(labels):
+    swarm = Tokens()
+    for name in "web", "labelled":
+        swarm.create(name, f"{WEB}@{digest(1)}", labels=labels if name == "labelled" else {})
+    swarm.now += timedelta(days=2)
+    swarm.push(WEB, digest(2))
+    deployer = Deployer(swarm, swarm, Rules(), clock=swarm.clock)
+    deployer.advance("labelled", Request("t"))
+    assert [s.service for s in status.survey(deployer)] == ["labelled", "web"]
+    assert "web" in [b.service for b in catchup.survey(deployer).behind]
+    assert "web" in refresh.refresh(deployer, timedelta(hours=6))
+    assert {e.service for e in history.remembered(deployer.look("labelled"))} <= {"labelled"}
+
+
 # -- tasks ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wanted", [ELSEWHERE, "redis:7", f"ghcr.io/team/web@{digest(1)}"])
-def test_a_forged_task_leads_to_no_other_registry(swarm, wanted):
+@pytest.mark.parametrize(
+    "wanted", [ELSEWHERE, "redis:7", f"ghcr.io/team/web@{digest(1)}", f"{HOST}/team/web-evil:1"]
+)
+def test_a_forged_task_leads_to_no_other_repository(swarm, wanted):
     report = run(swarm, image=wanted, force=True, allow_repository_change=True)
     assert report.outcome is Outcome.FAILED
-    assert "another registry" in report.reason
+    assert "DEPLOYER_ALLOW_REPOSITORIES" in report.reason
     assert swarm.writes == []
 
 

@@ -68,10 +68,29 @@ def test_force_moves_the_counter():
 
 
 def test_state_survives_the_labels_and_old_state_does_not():
-    state = State(image="i", previous="p", pushed_at="2026-01-01T00:00:00Z")
+    state = State(image="a:1", previous=f"a:1@{NEW.digest}", pushed_at="2026-01-01T00:00:00Z")
     labels = revise(service({"deployer.state.failed": "sha256:x", "k": "v"}), state)["Labels"]
     assert State.of(labels) == state
     assert labels["k"] == "v"
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        ("at", ["2026-01-01T00:00:00.123+00:00", "2026-01-01T00:00:00Z"], ["", "now", "2026-01-01T00:00:00"]),
+        ("credentials-at", ["2026-01-01T00:00:00+01:00"], ["0", "2026-13-01T00:00:00Z"]),
+        ("image", ["web:1", str(NEW)], ["Web", "a b"]),
+        ("previous", [str(NEW)], ["web:1", "x@sha256:1"]),
+        ("failed", [NEW.digest, f"{NEW.digest},{NEW.digest}"], ["sha256:x", ",", f"{NEW.digest},"]),
+        ("reason", ["any text"], [""]),
+    ],
+)
+def test_a_state_that_we_cannot_have_written_is_none(field, good, bad):
+    def read(text):
+        return getattr(State.of({f"deployer.state.{field}": text}), field.replace("-", "_"))
+
+    assert [read(text) for text in good] == good
+    assert {read(text) for text in bad} == {None}
 
 
 @pytest.mark.parametrize(
