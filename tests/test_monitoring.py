@@ -9,6 +9,7 @@ import pytest
 from flower_lab import Flower
 
 from lab import wait_until
+from lab.processes import free_port
 
 pytestmark = pytest.mark.real
 WEB = "team/web:latest"
@@ -83,6 +84,32 @@ def test_no_password_of_redis_is_told_to_who_inspects_a_worker(lab, queues):
     said = celery(lab, queues, "inspect", "stats", REDIS_URL=url)
     assert "s3cret" not in said.stdout + said.stderr
     assert not [p.log for p in lab.processes if "s3cret" in p.text]
+
+
+def test_redis_over_tls_with_the_certificate_checked(lab, queues, tmp_path):
+    port, cert, key = free_port(), tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=redis -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run([*made.split(), "-keyout", key, "-out", cert], check=True, capture_output=True)
+    options = (
+        f"--port 0 --tls-port {port} --tls-cert-file {cert} --tls-key-file {key} --tls-auth-clients no --save"
+    )
+    redis = lab.spawn("redis-tls", "redis-server", *options.split(), "", env={})
+    wait_until(lambda: "Ready to accept connections" in redis.text, 10, "Redis with TLS")
+    url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={cert}"
+    lab.push(WEB, "one")
+    lab.create("web", WEB)
+    worker = lab.worker(queues, REDIS_URL=url)
+    done = subprocess.run(
+        [sys.executable, "-m", "deployer", "update", "web", "--wait", "--force"],
+        env=lab.environment(queues, REDIS_URL=url), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert "updated" in done.stdout, done.stderr
+    assert "pong" in celery(lab, queues, "inspect", "ping", REDIS_URL=url).stdout
+    # Without the authority's certificate nobody speaks to it, and work goes on.
+    said = celery(lab, queues, "inspect", "ping", REDIS_URL=url.partition("?")[0])
+    assert said.returncode
+    assert "pong" not in said.stdout
+    assert worker.running
 
 
 def test_without_redis_the_commands_say_what_they_need(lab, queues):

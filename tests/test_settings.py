@@ -37,6 +37,49 @@ def test_lists_are_separated_by_commas(load):
     assert read.accept_events == ("replication", "pull-through-cache")
 
 
+@pytest.mark.parametrize(
+    ("url", "read"),
+    [
+        ("redis://redis", "redis://redis"),
+        ("redis://:p%40ss@redis:6379/1", "redis://:p%40ss@redis:6379/1"),
+        ("rediss://:p@redis", "rediss://:p@redis?ssl_cert_reqs=required"),
+        ("rediss://redis/0?ssl_cert_reqs=CERT_NONE", "rediss://redis/0?ssl_cert_reqs=none"),
+        ("rediss://[::1]:6380/0?ssl_cert_reqs=optional", "rediss://[::1]:6380/0?ssl_cert_reqs=optional"),
+    ],
+)
+def test_a_redis_url_is_one_that_all_its_readers_understand(load, url, read):
+    assert load(REDIS_URL=url).redis == read
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "hidden",
+        "redis:6379",
+        "amqp://:hidden@redis",
+        "redis://:hidden@",
+        "redis://:hidden@redis:x",
+        "redis://:hid/den@redis/0",
+        "redis://redis/hidden",
+        "rediss://:hidden@redis?ssl_cert_reqs=maybe",
+        "rediss://:hidden@redis?ssl_cert_reqs",
+    ],
+)
+def test_a_wrong_redis_url_is_named_without_what_it_says(load, url):
+    with pytest.raises(SettingsError, match="DEPLOYER_REDIS_URL: ") as fault:
+        load(REDIS_URL=url)
+    assert "hid" not in str(fault.value)
+
+
+def test_repositories_are_globs(load):
+    assert load(ALLOW_REPOSITORIES="ghcr.io/team/*, docker.io/library/redis").allow_repositories == (
+        "ghcr.io/team/*",
+        "docker.io/library/redis",
+    )
+    with pytest.raises(SettingsError, match="DEPLOYER_ALLOW_REPOSITORIES"):
+        load(ALLOW_REPOSITORIES="x" * 300)
+
+
 def test_roles_and_logins(load):
     arn = "arn:aws:iam::210987654321:role/pull"
     read = load(
