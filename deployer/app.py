@@ -18,10 +18,10 @@ from celery.utils.time import rate
 from kombu.exceptions import OperationalError
 
 from deployer import bus, doctor, health, logs, metrics, notifications
+from deployer.cases import Rules
 from deployer.errors import SettingsError, brief
 from deployer.limits import Pace
 from deployer.monitoring import MonitoredCelery
-from deployer.plan import Rules
 from deployer.registry import Registries
 from deployer.rollout import Deployer
 from deployer.settings import Settings, load
@@ -148,7 +148,7 @@ def deployer() -> Deployer:
         max_rollouts=settings.max_rollouts,
         allow_repositories=settings.allow_repositories,
     )
-    return Deployer(swarm(), registries(), rules, Pace(rate(settings.rate_limit or "")))
+    return Deployer(swarm(), registries(), rules, pace=Pace(rate(settings.rate_limit or "")))
 
 
 def sqs_client(read_timeout: float = 30.0) -> Any:

@@ -11,14 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
+from deployer.cases import Case, Found, Outcome, Request, Skip, Stop, Update
 from deployer.convergence import Phase, Progress
+from deployer.core import Core
 from deployer.errors import DeployerError
 from deployer.images import Image
 from deployer.limits import Ledger
-from deployer.plan import Case, Found, Outcome, Request, Skip, Stop, Update, choose, decide
+from deployer.plan import choose, decide
 from deployer.ports import Credentials, Registry, Swarm
 from deployer.ranking import Tag
-from deployer.rollout import Deployer
 from deployer.services import LabelError, Manifest, Service
 
 T = TypeVar("T")
@@ -52,18 +53,18 @@ class Survey:
         return len({one.wanted for one in self.behind if one.now})
 
 
-def survey(deployer: Deployer) -> Survey:
+def survey(core: Core) -> Survey:
     """Compare every service with its registry; nothing is written.
 
     Raises:
         TemporaryError: the Swarm cannot answer now.
     """
-    swarm, registry = _AskedOnce(deployer.swarm), _ListedOnce(deployer.registry)
-    asking = replace(deployer, swarm=swarm, registry=registry)
+    swarm, registry = _AskedOnce(core.swarm), _ListedOnce(core.registry)
+    asking = replace(core, swarm=swarm, registry=registry)
     ledger = swarm.ledger()
     behind, faults, seen = [], [], 0
     for service in swarm.services():
-        if service.image is None or not service.carries(deployer.rules.filter_label):
+        if service.image is None or not service.carries(core.rules.filter_label):
             continue
         seen += 1
         try:
@@ -78,20 +79,20 @@ def survey(deployer: Deployer) -> Survey:
     return Survey(seen, len(swarm.asked), tuple(behind), tuple(faults))
 
 
-def _compare(deployer: Deployer, service: Service, ledger: Ledger) -> Behind | None:
+def _compare(core: Core, service: Service, ledger: Ledger) -> Behind | None:
     request = Request("-", by="reconcile")
     # The tasks of a service are read only if it is behind.
-    case = Case(service, request, deployer.rules, (), IDLE, deployer.clock(), ledger.hold(service.id))
+    case = Case(service, request, core.rules, (), IDLE, core.clock(), ledger.hold(service.id))
     step: Image | Stop | Update = choose(case)
     ignored = isinstance(step, Skip) and step.outcome is Outcome.IGNORED
     if ignored or service.image is None:
         return None
-    wanted = deployer.followed(service, service.image.without_digest())
-    manifest, _ = deployer.manifest(wanted, service.login)
+    wanted = core.followed(service, service.image.without_digest())
+    manifest, _ = core.manifest(wanted, service.login)
     if service.image.digest == manifest.digest:
         return None
     if isinstance(step, Image):
-        step = decide(Found(deployer.case(deployer.look(service.id), request), wanted, manifest))
+        step = decide(Found(core.case(core.look(service.id), request), wanted, manifest))
     target = str(wanted.with_digest(manifest.digest))
     reason = "" if isinstance(step, Update | Image) else step.reason
     return Behind(service.name, service.id, str(service.image), target, isinstance(step, Update), reason)

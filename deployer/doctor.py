@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from deployer.core import Core
 from deployer.errors import DeployerError, PermanentError
-from deployer.plan import complaint
-from deployer.rollout import Deployer
+from deployer.labels import complaint
 
 Level = Literal["ok", "warn", "fail"]
 VISIBILITY = 120  # seconds, the least that a look and its retries need
@@ -197,7 +197,7 @@ TAKE = {
 RETURN = {"sqs:ChangeMessageVisibility": _refused("change_message_visibility_batch", Entries=[])}
 
 
-def engine(deployer: Deployer, info: Callable[[], Mapping[str, Any]], now: datetime) -> Findings:
+def engine(core: Core, info: Callable[[], Mapping[str, Any]], now: datetime) -> Findings:
     """Whether the engine is a manager that lets us do what we do."""
     try:
         told = info()
@@ -214,7 +214,7 @@ def engine(deployer: Deployer, info: Callable[[], Mapping[str, Any]], now: datet
     yield Finding("Docker engine", "ok", f"{told.get('ServerVersion')}, manager {told.get('Name')}")
     if told.get("SystemTime"):
         yield clock("the engine", datetime.fromisoformat(told["SystemTime"]), now)
-    for check, ask in (("services", deployer.swarm.services), ("configs", deployer.swarm.ledger)):
+    for check, ask in (("services", core.swarm.services), ("configs", core.swarm.ledger)):
         try:
             ask()
         except DeployerError as fault:
@@ -223,15 +223,15 @@ def engine(deployer: Deployer, info: Callable[[], Mapping[str, Any]], now: datet
         yield Finding(f"engine: {check}", "ok", "readable")
 
 
-def registries(deployer: Deployer) -> Findings:
+def registries(core: Core) -> Findings:
     """Whether each registry of our services takes our login, asked through the engine."""
     try:
-        services = [s for s in deployer.swarm.services() if s.carries(deployer.rules.filter_label)]
+        services = [s for s in core.swarm.services() if s.carries(core.rules.filter_label)]
     except DeployerError:
         return  # `engine` has said it
     ours = [s for s in services if s.image and s.image.followed_tag]
     if not ours:
-        label = deployer.rules.filter_label
+        label = core.rules.filter_label
         why = f"no service carries {label} (DEPLOYER_FILTER_LABEL)" if label else "no service follows a tag"
         yield Finding("services", "warn", why, "deploy one by tag, or correct the filter")
         return
@@ -241,7 +241,7 @@ def registries(deployer: Deployer) -> Findings:
         image = service.image
         assert image is not None  # noqa: S101 - of those with an image
         try:
-            manifest, _ = deployer.manifest(image.without_digest())
+            manifest, _ = core.manifest(image.without_digest())
         except DeployerError as fault:
             fix = (
                 "correct login or permissions"
@@ -253,10 +253,10 @@ def registries(deployer: Deployer) -> Findings:
         yield Finding(f"registry {host}", "ok", f"{image.without_digest()} is {manifest.digest[:19]}…")
 
 
-def labels(deployer: Deployer) -> Findings:
+def labels(core: Core) -> Findings:
     """Whether the labels of our services can be understood."""
     try:
-        services = deployer.swarm.services()
+        services = core.swarm.services()
     except DeployerError:
         return
     for service in services:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from deployer.cases import Found, Request, Skip, Stop, Update
+from deployer.core import Core, Look
 from deployer.errors import PermanentError
 from deployer.images import Image
-from deployer.plan import Found, Request, Skip, Stop, Update, answers, complaint, concerns, decide, questions
-from deployer.rollout import Deployer, Look
+from deployer.labels import complaint, concerns
+from deployer.plan import answers, decide, questions
 from deployer.services import LabelError
 
 
@@ -33,11 +35,11 @@ class Explanation:
     verdict: str
 
 
-def explain(deployer: Deployer, name: str, pushed: Image | None = None) -> Explanation:
+def explain(core: Core, name: str, pushed: Image | None = None) -> Explanation:
     """Say what a push would lead to.
 
     Args:
-        deployer: the core; nothing is written.
+        core: the core; nothing is written.
         name: the service's name or id.
         pushed: the pushed image; None for the one that the service follows.
 
@@ -45,11 +47,11 @@ def explain(deployer: Deployer, name: str, pushed: Image | None = None) -> Expla
         NoSuchServiceError: there is no such service.
         TemporaryError: Swarm, registry or AWS cannot answer now.
     """
-    look = deployer.look(name)
+    look = core.look(name)
     wrong = complaint(look.service)
     steps = [Step("its labels can be understood", wrong)] if wrong else []
     try:
-        verdict = _ask(deployer, look, pushed, steps)
+        verdict = _ask(core, look, pushed, steps)
     except LabelError as fault:
         verdict = f"ignored: {fault}"
     except PermanentError as fault:
@@ -58,7 +60,7 @@ def explain(deployer: Deployer, name: str, pushed: Image | None = None) -> Expla
     return Explanation(look.service.name, look.service.image_text, tuple(steps), verdict)
 
 
-def _ask(deployer: Deployer, look: Look, pushed: Image | None, steps: list[Step]) -> str:
+def _ask(core: Core, look: Look, pushed: Image | None, steps: list[Step]) -> str:
     service = look.service
     if pushed is not None:
         theirs = concerns(service, pushed)
@@ -67,15 +69,15 @@ def _ask(deployer: Deployer, look: Look, pushed: Image | None, steps: list[Step]
         if not theirs:
             return "nothing: the push is not for this service"
     request = Request("-", by="event", hint=pushed.digest if pushed else None)
-    case = deployer.case(look, request)
+    case = core.case(look, request)
     for rule, stop in questions(case):
         steps.append(_step(rule, stop))
         if stop:
             return _said(stop)
-    wanted = deployer.wanted(case)
+    wanted = core.wanted(case)
     if not isinstance(wanted, Image):
         return _said(wanted)
-    manifest, _ = deployer.manifest(wanted, service.login)
+    manifest, _ = core.manifest(wanted, service.login)
     steps.append(Step("the registry answers", note=f"{wanted} is {manifest.digest}"))
     found = Found(case, wanted, manifest)
     for rule, stop in answers(found):

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from deployer.convergence import former_images
-from deployer.rollout import Look
+from deployer.core import Look
 
 PREFIX = "celery-task-meta-"  # Celery's own (celery.backends.base.KeyValueStoreBackend)
 CHUNK = 500

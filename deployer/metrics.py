@@ -15,9 +15,9 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram, start_http_se
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from deployer.cases import Outcome
+from deployer.core import Report
 from deployer.errors import SettingsError
-from deployer.plan import Outcome
-from deployer.rollout import Report
 
 log = logging.getLogger(__name__)
 

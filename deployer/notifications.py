@@ -16,10 +16,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from queue import Empty, Full, Queue
 from string import Template
 
+from deployer.cases import Outcome
+from deployer.core import Report
 from deployer.errors import SettingsError
 from deployer.images import Image
-from deployer.plan import Outcome
-from deployer.rollout import Report
 
 log = logging.getLogger(__name__)
 

@@ -7,141 +7,22 @@ the answer. Events are hints, the registry is the truth: no rule trusts the dige
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from enum import StrEnum
-from typing import Any
 
-from deployer.convergence import Phase, Progress
+from deployer.cases import Case, Found, Outcome, Skip, Stop, Update, Wait
+from deployer.convergence import Phase
 from deployer.errors import InvalidReferenceError
 from deployer.images import Image
 from deployer.patterns import glob
 from deployer.policy import Policy
-from deployer.services import LabelError, Manifest, Service, State
+from deployer.services import State
 from deployer.wayback import given_up, rolled_back_from, way_back, way_back_after
 from deployer.window import Window
 
 LOOK_SECONDS = 3.0  # between two looks at a roll-out of somebody else's
 WINDOW_SECONDS = 900.0  # between two looks at a window that is shut, and SQS's longest delay
 UPDATER_SECONDS = 5.0  # in which the engine takes up an update and says so
-
-
-class Outcome(StrEnum):
-    """How a deployment ended; the same words in results, logs, metrics and on the command line."""
-
-    UPDATED = "updated"
-    UNCHANGED = "unchanged"
-    SUPERSEDED = "superseded"
-    HELD = "held"
-    IGNORED = "ignored"
-    FAILED = "failed"
-    ROLLED_BACK = "rolled-back"
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The settings that decisions depend on."""
-
-    filter_label: str | None = None
-    rollback: bool = True
-    rollout_timeout: float = 900.0  # seconds
-    settle: float = 0.0  # seconds
-    max_rollouts: int = 0  # services of the whole Swarm; 0 for no limit
-    allow_repositories: Sequence[str] = ()  # globs of repositories with their host
-
-
-@dataclass(frozen=True)
-class Request:
-    """What somebody wants of one service."""
-
-    task: str  # the deployment's id: the Celery task's
-    by: str = "manual"  # event, manual, reconcile or rollback
-    image: str | None = None  # another tag of the same repository; None: what the service follows
-    force: bool = False  # restart on the same digest, and try a digest that failed before
-    rollback: bool = False  # go back to the former image
-    allow_repository_change: bool = False
-    event: str | None = None  # the event's id
-    hint: str | None = None  # the digest that the event spoke of
-    pushed_at: str | None = None
-    quiet: Mapping[str, str] = field(default_factory=dict)  # digest and since when it is the newest (settle)
-
-    @property
-    def follows(self) -> bool:
-        """Whether the service's own policy says what is wanted, and not this request."""
-        return self.image is None and not self.rollback
-
-    @property
-    def by_itself(self) -> bool:
-        """Whether no person asked for it now."""
-        return self.by in {"event", "reconcile", "release"}
-
-
-@dataclass(frozen=True)
-class Update:
-    """Write this image, with this state, in one update."""
-
-    image: Image
-    manifest: Manifest
-    state: State
-    force: bool = False
-
-
-@dataclass(frozen=True)
-class Skip:
-    """Write nothing: this is how the deployment ends."""
-
-    outcome: Outcome
-    reason: str
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Write nothing now and look again."""
-
-    seconds: float
-    reason: str
-    quiet: Mapping[str, str] = field(default_factory=dict)
-    patient: bool = False  # however long it takes
-
-
-Stop = Skip | Wait
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How another service stands that this one waits for."""
-
-    service: Service
-    progress: Progress
-
-
-@dataclass(frozen=True)
-class Case:
-    """All facts that a decision is made of."""
-
-    service: Service
-    request: Request
-    rules: Rules
-    tasks: Sequence[Mapping[str, Any]]
-    progress: Progress
-    now: datetime
-    hold: str | None = None  # why it is held by command, alone or with all others
-    after: Standing | None = None  # of the service that the label `deployer.after` names
-
-
-@dataclass(frozen=True)
-class Found:
-    """A case, and what the registry said of the wanted image."""
-
-    case: Case
-    wanted: Image
-    manifest: Manifest
-
-    @property
-    def target(self) -> Image:
-        """The wanted image with the digest that it has now."""
-        return self.wanted.with_digest(self.manifest.digest)
 
 
 def choose(case: Case) -> Image | Stop:
@@ -449,52 +330,4 @@ def _state(found: Found) -> State:
         by=request.by,
         at=case.now.isoformat(timespec="milliseconds"),
         pushed_at=request.pushed_at,
-    )
-
-
-def where_to_go_back(service: Service, rules: Rules, tasks: Sequence[Mapping[str, Any]]) -> Image | None:
-    """Where a failed roll-out goes back to, or None where it may not or cannot.
-
-    Raises:
-        LabelError: `deployer.rollback` is neither true nor false.
-    """
-    if not service.flag("deployer.rollback", rules.rollback):
-        return None
-    return way_back(service, tasks)
-
-
-def concerns(service: Service, pushed: Image) -> bool:
-    """Whether a push could matter to a service: it follows this tag, or its policy might want to.
-
-    Args:
-        service: any service.
-        pushed: the pushed image, with a tag.
-    """
-    current = service.image
-    if current is None or pushed.tag is None or not current.same_repository(pushed):
-        return False
-    if current.same_tag(pushed):
-        return True
-    try:
-        policy = Policy.of(service.labels)
-    except LabelError:
-        return True  # its deployment says so
-    return current.tag is not None and policy.may_follow(current.tag, pushed.tag)
-
-
-def complaint(service: Service) -> str | None:
-    """What is wrong with a service's labels; None if all of them can be understood."""
-    try:
-        for flag in ("deployer.enable", "deployer.rollback", "deployer.replace", "deployer.run-job"):
-            service.flag(flag, default=True)
-        for seconds in ("deployer.timeout", "deployer.settle"):
-            service.seconds(seconds, 1)
-        Policy.of(service.labels)
-        if text := service.labels.get("deployer.window", "").strip():
-            Window.parse(text)
-    except LabelError as fault:
-        return str(fault)
-    misplaced = [name for name in service.container_labels if name.startswith("deployer.")]
-    return (
-        f"{min(misplaced)} is a label of the container; it belongs under deploy.labels" if misplaced else None
     )

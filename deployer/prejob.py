@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from deployer.cases import Request, Rules, Update
 from deployer.convergence import Phase, Progress
-from deployer.plan import Request, Rules, Update
 from deployer.services import LabelError, Service, State
 
 LABEL = "deployer.pre-job"

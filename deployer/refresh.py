@@ -15,9 +15,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from deployer.convergence import Phase
+from deployer.core import Core, Look
 from deployer.errors import DeployerError, StaleVersionError
 from deployer.images import Image
-from deployer.rollout import Deployer, Look
 from deployer.services import Service, State, revise
 from deployer.wayback import rolled_back_from, way_back
 
@@ -28,27 +28,27 @@ DANGER = timedelta(hours=10)  # an age at which a service is not left for the ne
 SPREAD = 0.25  # of the age: services of one deployment are not all renewed in the same minute
 
 
-def refresh(deployer: Deployer, max_age: timedelta) -> list[str]:
+def refresh(core: Core, max_age: timedelta) -> list[str]:
     """Renew the credentials of ECR services that are older than this; the names of those renewed.
 
     Args:
-        deployer: the core.
+        core: the core.
         max_age: credentials are renewed at three quarters of this age to the whole of it.
 
     Raises:
         TemporaryError: the Swarm cannot answer now.
     """
-    now = deployer.clock()
-    services = [s for s in deployer.swarm.services() if s.carries(deployer.rules.filter_label)]
+    now = core.clock()
+    services = [s for s in core.swarm.services() if s.carries(core.rules.filter_label)]
     due = [(age(s, now), s) for s in services if _needs(s) and age(s, now) > _limit(s, max_age)]
     due.sort(key=lambda one: one[0], reverse=True)
     chosen = [s for n, (old, s) in enumerate(due) if n < AT_ONCE or old > DANGER]
     for image in {s.image.host: s.image for s in chosen if s.image}.values():
-        deployer.registry.forget(image)  # a token of this minute, not one that has lived for hours
+        core.registry.forget(image)  # a token of this minute, not one that has lived for hours
     renewed = []
     for service in chosen:
         try:
-            if _renew(deployer, service.id):
+            if _renew(core, service.id):
                 renewed.append(service.name)
         except StaleVersionError:
             continue  # somebody else wrote just now; the next run sees it
@@ -79,17 +79,17 @@ def _limit(service: Service, max_age: timedelta) -> timedelta:
     return max_age * (1 - SPREAD * part)
 
 
-def _renew(deployer: Deployer, service_id: str) -> bool:
-    look = deployer.look(service_id)
+def _renew(core: Core, service_id: str) -> bool:
+    look = core.look(service_id)
     service = look.service
     if service.image is None or look.progress.engine_busy or look.progress.phase is Phase.PAUSED:
         return False
     if service.state.task and service.update_state is None and look.progress.phase is not Phase.CONVERGED:
         return False  # an update so fresh that the engine has not said anything of it
-    credentials = deployer.registry.credentials(service.image, service.login)
+    credentials = core.registry.credentials(service.image, service.login)
     if credentials is None:
         return False
-    deployer.swarm.update(service, revise(service, _kept(look)), credentials)
+    core.swarm.update(service, revise(service, _kept(look)), credentials)
     log.info("Renewed the registry credentials of service %s", service.name)
     return True
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from deployer.convergence import Phase, Progress, assess
+from deployer.core import Core
 from deployer.errors import DeployerError
 from deployer.images import Image
+from deployer.labels import complaint
 from deployer.limits import Ledger
-from deployer.plan import complaint
 from deployer.policy import Policy
-from deployer.rollout import Deployer
 from deployer.services import Service
 
 ASKED_AT_ONCE = 8  # requests to registries side by side
@@ -39,25 +39,25 @@ class Standing:
     credentials_age: timedelta | None  # since credentials were stored with it; ECR's live for 12 hours
 
 
-def survey(deployer: Deployer, names: Sequence[str] = (), ask: bool = True) -> list[Standing]:
+def survey(core: Core, names: Sequence[str] = (), ask: bool = True) -> list[Standing]:
     """How the services stand, by name.
 
     Args:
-        deployer: the core.
+        core: the core.
         names: services, by name; none for all that carry the filter label and run an image.
         ask: ask the registries what is newest, each image once.
 
     Raises:
         TemporaryError: the Swarm cannot answer now.
     """
-    services = [s for s in deployer.swarm.services() if s.image and s.carries(deployer.rules.filter_label)]
+    services = [s for s in core.swarm.services() if s.image and s.carries(core.rules.filter_label)]
     if names:
         services = [s for s in services if s.name in names or s.id in names]
     images = {str(image): image for s in services if (image := _followed(s))} if ask else {}
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        found = dict(zip(images, pool.map(lambda image: _ask(deployer, image), images.values()), strict=True))
-    ledger, now = deployer.swarm.ledger(), deployer.clock()
-    return [_standing(deployer, s, found, ledger, now) for s in sorted(services, key=lambda s: s.name)]
+        found = dict(zip(images, pool.map(lambda image: _ask(core, image), images.values()), strict=True))
+    ledger, now = core.swarm.ledger(), core.clock()
+    return [_standing(core, s, found, ledger, now) for s in sorted(services, key=lambda s: s.name)]
 
 
 def _followed(service: Service) -> Image | None:
@@ -65,16 +65,16 @@ def _followed(service: Service) -> Image | None:
     return image.without_digest() if image and image.followed_tag else None
 
 
-def _ask(deployer: Deployer, image: Image) -> str | DeployerError:
+def _ask(core: Core, image: Image) -> str | DeployerError:
     """What the tag means, or why that cannot be told."""
     try:
-        return deployer.manifest(image)[0].digest
+        return core.manifest(image)[0].digest
     except DeployerError as fault:
         return fault
 
 
 def _standing(
-    deployer: Deployer,
+    core: Core,
     service: Service,
     found: Mapping[str, str | DeployerError],
     ledger: Ledger,
@@ -82,7 +82,7 @@ def _standing(
 ) -> Standing:
     image = service.image
     assert image is not None  # noqa: S101 - survey has left out the others
-    progress = assess(service, deployer.swarm.tasks(service.id), now)
+    progress = assess(service, core.swarm.tasks(service.id), now)
     answer = found.get(str(image.without_digest()))
     newer = answer if isinstance(answer, str) and answer != image.digest else None
     written_by_us = service.state.image == service.image_text and service.state.at

@@ -17,10 +17,11 @@ from typing import Any
 from deployer import catchup, events, metrics, refresh
 from deployer.app import app, credentials_age, deployer, notifier, reconcile_interval, swarm
 from deployer.bus import DurableTask
+from deployer.cases import Outcome, Request
+from deployer.core import Report, Watch
 from deployer.errors import DeploymentFailedError, TemporaryError
+from deployer.labels import concerns
 from deployer.logs import about
-from deployer.plan import Outcome, Request, concerns
-from deployer.rollout import Report, Watch
 
 log = logging.getLogger(__name__)
 

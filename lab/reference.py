@@ -19,8 +19,8 @@ from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 
 from deployer import metrics
+from deployer.cases import Outcome
 from deployer.cli import main as command
-from deployer.plan import Outcome
 from deployer.services import STATE_PREFIX, State
 from deployer.settings import Settings, variable
 

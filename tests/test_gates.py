@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployer import catchup, refresh
+from deployer.cases import Outcome, Request, Rules
+from deployer.core import Again, Report
 from deployer.explain import explain
 from deployer.images import Image
+from deployer.labels import concerns
 from deployer.limits import set_hold
-from deployer.plan import Outcome, Request, Rules, concerns
 from deployer.ports import Credentials
-from deployer.rollout import Again, Deployer, Report
+from deployer.rollout import Deployer
 from deployer.status import survey
 from deployer.testing import FakeSwarm
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from deployer import catchup, refresh
+from deployer.cases import Outcome, Request, Rules
+from deployer.core import Again
 from deployer.limits import set_freeze
-from deployer.plan import Outcome, Request, Rules
 from deployer.ports import Credentials
-from deployer.rollout import Again, Deployer
+from deployer.rollout import Deployer
 from deployer.testing import FakeSwarm
 
 WEB = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/web:latest"

@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
+from deployer.cases import Outcome
+from deployer.core import Report
 from deployer.errors import SettingsError
 from deployer.notifications import Notifier, check, targets, template
-from deployer.plan import Outcome
-from deployer.rollout import Report
 
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/web:latest@sha256:" + "a" * 64
 

@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import pytest
 
+from deployer.cases import Outcome, Request, Rules
+from deployer.core import Again, Report
 from deployer.limits import Pace, set_freeze, set_hold
-from deployer.plan import Outcome, Request, Rules
-from deployer.rollout import Again, Deployer, Report
+from deployer.rollout import Deployer
 from deployer.testing import FakeSwarm
 
 HOST = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"

@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployer import catchup, history, monitoring, refresh, status
+from deployer.cases import Outcome, Request, Rules
+from deployer.core import Report, Watch
 from deployer.images import Image
 from deployer.limits import set_freeze
-from deployer.plan import Outcome, Request, Rules
 from deployer.ports import Credentials
-from deployer.rollout import Deployer, Report, Watch
+from deployer.rollout import Deployer
 from deployer.services import STATE_PREFIX, State
 from deployer.testing import FakeSwarm
 
