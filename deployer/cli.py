@@ -3,31 +3,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from deployer import __version__
-from deployer.errors import DeployerError
-
-
-def _plainly(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Say what went wrong in one line: a stack trace helps nobody with a wrong setting."""
-
-    @functools.wraps(command)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        from kombu.exceptions import OperationalError
-
-        try:
-            return command(*args, **kwargs)
-        except DeployerError as fault:
-            raise click.ClickException(str(fault)) from fault
-        except OperationalError as fault:
-            raise click.ClickException(f"the task queue does not take the task: {fault}") from fault
-
-    return wrapper
+from deployer import __version__, views
+from deployer.views import plainly
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,8 +21,12 @@ def main() -> None:
     """
 
 
+for _view in (views.status, views.history, views.explain, views.doctor, views.policy):
+    main.add_command(_view)
+
+
 @main.command()
-@_plainly
+@plainly
 def bridge() -> None:
     """Hand ECR events on from the events queue to the workers' task queues.
 
@@ -74,7 +60,7 @@ def bridge() -> None:
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 for any.")
-@_plainly
+@plainly
 def webhook(host: str, port: int) -> None:
     """Take the hooks of other registries, and put their pushes on the events queue.
 
@@ -101,7 +87,7 @@ def webhook(host: str, port: int) -> None:
 
 
 @main.command()
-@_plainly
+@plainly
 def health() -> None:
     """Say whether the worker or the bridge of this container is well; the exit code is 1 if it is not.
 
@@ -140,7 +126,7 @@ def _waiting(command: Callable[..., Any]) -> Callable[..., Any]:
     "--force", is_flag=True, help="Restart also on the same digest; try a digest that failed before."
 )
 @_waiting
-@_plainly
+@plainly
 def update(service: str, image: str | None, force: bool, wait: bool, timeout: float | None) -> None:
     """Bring SERVICE to what its tag means at the registry now.
 
@@ -156,7 +142,7 @@ def update(service: str, image: str | None, force: bool, wait: bool, timeout: fl
 @main.command()
 @click.argument("service")
 @_waiting
-@_plainly
+@plainly
 def rollback(service: str, wait: bool, timeout: float | None) -> None:
     """Bring SERVICE back to the image that it ran before.
 
@@ -199,7 +185,7 @@ def _sent(result: Any, wait: bool, timeout: float | None) -> None:
 @click.argument("service", required=False)
 @click.option("--all", "everything", is_flag=True, help="All services: a freeze.")
 @click.option("--reason", default="held by hand", show_default=True, help="Why; every held push repeats it.")
-@_plainly
+@plainly
 def hold(service: str | None, everything: bool, reason: str) -> None:
     """Roll nothing out to SERVICE, or to any service, until `deployer release`.
 
@@ -218,7 +204,7 @@ def hold(service: str | None, everything: bool, reason: str) -> None:
 @main.command()
 @click.argument("service", required=False)
 @click.option("--all", "everything", is_flag=True, help="End the freeze of all services.")
-@_plainly
+@plainly
 def release(service: str | None, everything: bool) -> None:
     """End a hold, and catch up with the newest push at once."""
     from deployer import app, limits
@@ -244,152 +230,9 @@ def _one(service: str | None) -> str:
     return service
 
 
-JSON = click.option("--json", "as_json", is_flag=True, help="For scripts.")
-
-
-@main.command()
-@click.argument("services", nargs=-1)
-@click.option("--watch", "live", is_flag=True, help="Keep the table live.")
-@click.option(
-    "--interval", type=click.FloatRange(min=0.5), default=5.0, show_default=True, help="Of --watch."
-)
-@click.option("--offline", is_flag=True, help="Do not ask the registries what is newer.")
-@JSON
-@_plainly
-def status(services: tuple[str, ...], live: bool, interval: float, offline: bool, as_json: bool) -> None:
-    """Show how all SERVICES stand that are looked after, or the named ones.
-
-    Reads the Swarm manager that DOCKER_HOST names, and the registries. LOGIN is the age of the registry
-    credentials that the Swarm keeps with the service; those of ECR live for 12 hours.
-    """
-    from rich.console import Console
-
-    from deployer import app, screens
-    from deployer.errors import NoSuchServiceError
-    from deployer.status import survey
-
-    def read() -> Any:
-        found = survey(app.deployer(), services, ask=not offline)
-        if missing := set(services) - {one.service for one in found}:
-            raise NoSuchServiceError(f"no service {sorted(missing)[0]!r} that is looked after in this Swarm")
-        return found
-
-    if as_json:
-        screens.as_json(read())
-    elif live:
-        read()
-        screens.watch(read, interval)
-    else:
-        Console().print(screens.status_table(read()))
-
-
-@main.command()
-@click.argument("service", required=False)
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
-@JSON
-@_plainly
-def history(service: str | None, limit: int, as_json: bool) -> None:
-    """List the last deployments of SERVICE, or of all services.
-
-    From the results in Redis, where they are kept for 30 days. Without Redis: what the labels of the service
-    and the Swarm's task history know.
-    """
-    from redis import Redis
-    from redis.exceptions import RedisError
-    from rich.console import Console
-
-    from deployer import app, screens
-    from deployer.history import recorded, remembered
-    from deployer.settings import load
-
-    entries, why = [], "DEPLOYER_REDIS_URL is not set"
-    if url := load().redis:
-        try:
-            with Redis.from_url(url, socket_timeout=5, socket_connect_timeout=2) as redis:
-                entries, why = recorded(redis, service), "Redis has none of it"
-        except (RedisError, OSError, ValueError) as fault:
-            why = f"Redis does not answer ({type(fault).__name__})"
-    if not entries:
-        click.echo(f"{why}; this is what the services themselves know:", err=True)
-        names = [_one(service)] if service else [s.name for s in app.swarm().services() if s.state.at]
-        entries = [entry for name in names for entry in remembered(app.deployer().look(name))]
-    if as_json:
-        screens.as_json(entries[:limit])
-    else:
-        Console().print(screens.history_table(entries[:limit]))
-
-
-@main.command()
-@click.argument("service")
-@click.argument("image", required=False)
-@click.option(
-    "--events", type=click.IntRange(min=0), default=3, show_default=True, help="How many past ones."
-)
-@JSON
-@_plainly
-def explain(service: str, image: str | None, events: int, as_json: bool) -> None:
-    """Say what a push of IMAGE would do to SERVICE now, rule by rule, and do nothing.
-
-    Without IMAGE: the push of the tag that the service follows. Then how the last events ended for it, if
-    Redis knows them.
-    """
-    from deployer import app, screens
-    from deployer.explain import explain as explained
-    from deployer.images import Image
-
-    found = explained(app.deployer(), service, Image.parse(image) if image else None)
-    past = [] if image else _past(found.service, events)
-    if as_json:
-        screens.as_json({"now": found, "past": past})
-        return
-    screens.explanation(found)
-    for entry in past:
-        click.echo(f"  event {entry.event}: {entry.outcome}, {entry.reason}")
-
-
-def _past(service: str, count: int) -> list[Any]:
-    from redis import Redis
-    from redis.exceptions import RedisError
-
-    from deployer.history import recorded
-    from deployer.settings import load
-
-    url = load().redis
-    try:
-        with Redis.from_url(url or "redis://", socket_timeout=5, socket_connect_timeout=2) as redis:
-            return [entry for entry in recorded(redis, service) if entry.event][:count] if url else []
-    except (RedisError, OSError, ValueError):
-        return []
-
-
-@main.command()
-@JSON
-@_plainly
-def doctor(as_json: bool) -> None:
-    """Check all that the deployer needs, and name the fix for what is wrong.
-
-    AWS identity and permissions, both queues, the engine, registries, Redis, workers, clocks, labels. Changes
-    nothing and takes no message. Run it where a worker runs, with the worker's settings; the exit code is 1
-    if anything fails.
-    """
-    from rich.console import Console
-
-    from deployer import app, doctor, screens
-
-    console, findings = Console(), []
-    for found in app.checks():
-        findings.append(found)
-        if not as_json:
-            screens.finding(console, found)
-    if as_json:
-        screens.as_json(findings)
-    if doctor.worst(findings) == "fail":
-        raise SystemExit(1)
-
-
 @main.command()
 @click.option("--dry-run", is_flag=True, help="Only list what would be done.")
-@_plainly
+@plainly
 def reconcile(dry_run: bool) -> None:
     """Look for services that are behind their registry, and have the workers update them.
 
@@ -410,32 +253,6 @@ def reconcile(dry_run: bool) -> None:
     click.echo(f"{found.services} services, {found.images} images asked; {found.missed} pushes missed")
     for service, fault in found.faults:
         click.echo(f"{service}: {fault}", err=True)
-
-
-@main.group()
-def policy() -> None:
-    """Try tag policies (label deployer.policy)."""
-
-
-@policy.command("test")
-@click.argument("policy")
-@click.argument("tags", nargs=-1, required=True, metavar="TAG...")
-@click.option("--current", help="The tag that runs; the first TAG if not given.")
-@click.option("--order", help="Label deployer.order.")
-@click.option("--allow-tags", help="Label deployer.allow-tags.")
-@click.option("--ignore-tags", help="Label deployer.ignore-tags.")
-@click.option("--prerelease", help="Label deployer.prerelease.")
-@_plainly
-def policy_test(policy: str, tags: tuple[str, ...], current: str | None, **labels: str | None) -> None:
-    """Show which of the tags POLICY would follow, and why; they count as pushed in the order given.
-
-    For instance: deployer policy test "semver:^1.2" 1.2.0 1.10.0 2.0.0
-    """
-    from deployer.policy import Policy, explain
-
-    given = {f"deployer.{name.replace('_', '-')}": value for name, value in labels.items() if value}
-    for line in explain(Policy.of({"deployer.policy": policy} | given), current or tags[0], tags):
-        click.echo(line)
 
 
 @main.command()

@@ -59,13 +59,11 @@ def refresh(core: Core, max_age: timedelta) -> list[str]:
 
 def age(service: Service, now: datetime) -> timedelta:
     """How old the credentials are that the Swarm keeps with a service, as far as can be known."""
-    state = service.state
-    written = [text for text in (state.credentials_at, state.at) if text]
-    if not written:
-        # Whoever wrote it last has, with luck, sent credentials along.
-        written = [str(service.raw.get("UpdatedAt") or service.raw.get("CreatedAt") or "")]
-    times = [datetime.fromisoformat(text) for text in written if text]
-    return now - max(times) if times else timedelta.max
+    if stored := service.state.credentials_since:
+        return now - stored
+    # Whoever wrote it last has, with luck, sent credentials along.
+    written = service.raw.get("UpdatedAt") or service.raw.get("CreatedAt")
+    return now - datetime.fromisoformat(written) if written else timedelta.max
 
 
 def _needs(service: Service) -> bool:

@@ -6,13 +6,13 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -58,25 +58,46 @@ def as_json(value: Any) -> None:
     click.echo(json.dumps(value, default=plain, indent=2))
 
 
-def status_table(standings: Sequence[Standing]) -> Table:
-    """The table of `deployer status`."""
+def status_table(standings: Sequence[Standing]) -> Group:
+    """The table of `deployer status`; what is too long for a cell stands under it."""
+    if not standings:
+        return Group(Text("no service runs an image and carries the filter label", style="italic"))
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("SERVICE", "IMAGE", "RUNNING", "SINCE", "REGISTRY", "STATE", "LAST DEPLOYMENT", "LOGIN"):
-        table.add_column(column, overflow="fold", no_wrap=column in {"SERVICE", "SINCE", "LOGIN"})
+    for column in ("SERVICE", "IMAGE", "RUNNING", "REGISTRY", "STATE", "LAST", "LOGIN"):
+        table.add_column(column, overflow="fold", no_wrap=column in {"RUNNING", "LOGIN"})
     for one in standings:
         table.add_row(
             one.service,
             one.image.rpartition("/")[2],
             _short(one.digest),
-            _ago(one.since),
             _newer(one),
             _state(one),
-            UUID.sub(r"\1", one.last) + (f"; failed: {_short(one.failed[0])}" if one.failed else ""),
+            Text.assemble(_coloured(_outcome(one)), f" {_ago(one.since)}" if one.since else ""),
             _age(one.credentials_age),
         )
-    if not standings:
-        table.caption = "no service runs an image and carries the filter label"
-    return table
+    notes = [*_unknown(standings), *_stories(standings)]
+    return Group(table, *([Text(), *notes] if notes else []))
+
+
+def _outcome(one: Standing) -> str:
+    return re.split(r"[: ]", one.last)[0]
+
+
+def _unknown(standings: Sequence[Standing]) -> Iterator[Text]:
+    """Why registries do not tell, each reason once."""
+    reasons = dict.fromkeys(one.registry for one in standings if one.registry)
+    for reason in reasons:
+        services = ", ".join(one.service for one in standings if one.registry == reason)
+        yield Text(f"{services}: {reason}", style="red")
+
+
+def _stories(standings: Sequence[Standing]) -> Iterator[Text]:
+    """How deployments ended that did not end well."""
+    for one in standings:
+        failed = f"; not tried again: {', '.join(map(_short, one.failed))}" if one.failed else ""
+        if failed or _outcome(one) not in {"updated", "rolling", "-"}:
+            last = UUID.sub(r"\1", one.last)
+            yield Text(f"{one.service}: {last}{failed}", style="yellow")
 
 
 def watch(read: Callable[[], Sequence[Standing]], seconds: float) -> None:
@@ -84,14 +105,14 @@ def watch(read: Callable[[], Sequence[Standing]], seconds: float) -> None:
     from deployer.errors import DeployerError
 
     with Live(console=Console(), auto_refresh=False, screen=sys.stdout.isatty()) as live:
-        table = Table()
+        shown = Group()
         while True:
             try:
-                table = status_table(read())
-                table.caption = f"{datetime.now().astimezone():%H:%M:%S}, every {seconds:g} s; Ctrl-C ends it"
+                shown = status_table(read())
+                caption = f"{datetime.now().astimezone():%H:%M:%S}, every {seconds:g} s; Ctrl-C ends it"
             except DeployerError as fault:
-                table.caption = str(fault)
-            live.update(table, refresh=True)
+                caption = str(fault)
+            live.update(Group(shown, Text(), Text(caption, style="dim italic")), refresh=True)
             try:
                 time.sleep(seconds)
             except KeyboardInterrupt:
@@ -200,7 +221,7 @@ def _tag_and_digest(image: str | None) -> str:
 
 def _newer(one: Standing) -> Text:
     if one.registry:
-        return Text(one.registry, style="red")
+        return Text("unknown", style="red")
     if one.off:
         return Text(one.off, style="dim")
     return Text(f"newer: {_short(one.newer)}", style="yellow") if one.newer else Text("the same", style="dim")

@@ -58,6 +58,12 @@ class State:
         """The digests that must not be tried again by themselves, newest first."""
         return tuple(self.failed.split(",")) if self.failed else ()
 
+    @property
+    def credentials_since(self) -> datetime | None:
+        """When registry credentials were last written with the service, as far as we did it."""
+        times = [datetime.fromisoformat(text) for text in (self.at, self.credentials_at) if text]
+        return max(times, default=None)
+
     def with_failure(self, digest: str | None) -> State:
         """Add a digest that must not be tried again by itself."""
         failures = dict.fromkeys([digest, *self.failures] if digest else self.failures)

@@ -100,7 +100,7 @@ def _standing(
         off=_off(service, image),
         failed=service.state.failures,
         last=_last(service, progress),
-        credentials_age=now - datetime.fromisoformat(service.state.at) if service.state.at else None,
+        credentials_age=now - stored if (stored := service.state.credentials_since) else None,
     )
 
 
