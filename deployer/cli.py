@@ -71,7 +71,7 @@ def webhook(host: str, port: int) -> None:
         from deployer.webhook import Receiver, run
     except ModuleNotFoundError as fault:
         raise click.ClickException(f"{fault}; pip install 'swarm-ecr-deployer[webhook]'") from fault
-    from deployer import app, logs
+    from deployer import app, logs, metrics
     from deployer.health import Heart
     from deployer.outbox import Outbox
     from deployer.settings import load, pairs
@@ -81,6 +81,8 @@ def webhook(host: str, port: int) -> None:
     hosts = {name: found[-1] for name, found in pairs(settings.webhook_hosts).items()}
     outbox = Outbox(app.sqs_client(read_timeout=3.0), app.queue_url(settings.need("queue")))
     receiver = Receiver(outbox, settings.hook_secrets, hosts, settings.webhook_rate)
+    if settings.metrics_address:
+        metrics.serve(settings.metrics_address)
     if settings.health_file:
         Heart(settings.health_file, "webhook", outbox.ill).start()
     run(receiver.app(__version__), host, port, settings.webhook_proxies)

@@ -1,4 +1,4 @@
-"""What a worker and the bridge count, for Prometheus (prometheus-client).
+"""What worker, bridge and webhook count, for Prometheus (prometheus-client).
 
 Names follow Prometheus' own rules: base units, `_total` for counters. Nothing carries a service's name, so
 that the number of time series does not grow with the Swarm.
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 BUCKETS = (0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
 EVENTS = Counter("deployer_events_total", "Messages of the events queue, by what they were", ["kind"])
+HOOKS = Counter(
+    "deployer_hooks_total", "Hooks of registries, by sender and HTTP status", ["sender", "status"]
+)
 UPDATES = Counter("deployer_updates_total", "Updates that the Swarm has accepted")
 DEPLOYMENTS = Counter("deployer_deployments_total", "Deployments that have ended", ["outcome", "by"])
 RETRIES = Counter(

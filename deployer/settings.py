@@ -200,10 +200,11 @@ class Settings(BaseSettings):
     metrics_address: str | None = Field(
         None,
         pattern=r"^\S*:\d{1,5}$",
-        description="`host:port` or `:port` where worker and bridge serve `/metrics` for Prometheus",
+        description="`host:port` or `:port` where worker, bridge and webhook serve `/metrics` for Prometheus",
     )
     health_file: Path | None = Field(
-        None, description="where worker and bridge say every few seconds how they are, for `deployer health`"
+        None,
+        description="where worker, bridge and webhook say every few seconds how they are, for `deployer health`",
     )
     allow_repositories: Annotated[Words, AfterValidator(_globs)] = Field(
         (),

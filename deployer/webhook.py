@@ -29,7 +29,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from deployer import hooks, openapi
+from deployer import hooks, metrics, openapi
 from deployer.envelopes import quote
 from deployer.errors import SettingsError, TemporaryError, brief
 from deployer.events import Deploy, Ignore, Reject
@@ -91,7 +91,7 @@ class Receiver:
             return page
 
         routes = [
-            Route("/hooks/{sender}", _until_stopped(self.receive), methods=["POST"]),
+            Route("/hooks/{sender}", self._counted(_until_stopped(self.receive)), methods=["POST"]),
             Route("/healthz", _until_stopped(self.health)),
             Route("/openapi.json", described),
             Route("/", explained),
@@ -140,6 +140,24 @@ class Receiver:
         except (TemporaryError, TimeoutError) as fault:
             log.warning("%d pushes are left to their sender: %s", len(pushes), brief(fault))
             raise HTTPException(503, "the events queue does not answer", LATER) from fault
+
+    def _counted(self, endpoint: Endpoint) -> Endpoint:
+        """Count what is answered; whoever is not let in has no name of its own choice in the metrics."""
+
+        async def wrapped(request: Request) -> Response:
+            status = 500
+            try:
+                response = await endpoint(request)
+                status = response.status_code
+            except HTTPException as refusal:
+                status = refusal.status_code
+                raise
+            finally:
+                sender = request.path_params["sender"]
+                metrics.HOOKS.labels(sender if sender in self._secrets else "unknown", status).inc()
+            return response
+
+        return wrapped
 
     def _slow_down(self, kind: str, name: str) -> None:
         if self._limiter.hit(self._rate, kind, name):

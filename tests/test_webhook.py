@@ -18,6 +18,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from click.testing import CliRunner
 from openapi_spec_validator import validate
+from prometheus_client import REGISTRY
 from starlette.testclient import TestClient
 
 from deployer import events, settings, webhook
@@ -152,6 +153,19 @@ def test_what_cannot_be_read_is_refused_with_its_reason(service, body):
     answer = service.post("plain", body)
     assert answer.status_code == 422
     assert answer.json()["error"]
+
+
+def test_every_answer_is_counted_and_no_stranger_chooses_a_name_in_the_metrics(service):
+    def count(sender, status):
+        return REGISTRY.get_sample_value("deployer_hooks_total", {"sender": sender, "status": status}) or 0
+
+    expected = [("plain", "202"), ("plain", "401"), ("unknown", "404")]
+    before = [count(*one) for one in expected]
+    service.post("plain")
+    service.http.post("/hooks/plain", json={})
+    service.http.post("/hooks/of-my-own", json={})
+    assert [count(*one) for one in expected] == [number + 1 for number in before]
+    assert count("of-my-own", "404") == 0
 
 
 def test_several_pushes_are_several_messages_in_batches_as_large_as_sqs_takes(service):
