@@ -204,7 +204,7 @@ class Settings(BaseSettings):
     )
     health_file: Path | None = Field(
         None,
-        description="where worker, bridge and webhook say every few seconds how they are, for `deployer health`",
+        description="where each part says every few seconds how it is, for `deployer health`",
     )
     allow_repositories: Annotated[Words, AfterValidator(_globs)] = Field(
         (),
