@@ -1,7 +1,7 @@
 # Two commands do all the set-up on a fresh Debian machine: `make demo` and `make test`.
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
-.PHONY: help demo test check lint unit real setup clean
+.PHONY: help demo test check lint unit real bench setup clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -13,6 +13,9 @@ demo: ## watch a push become a roll-out on a real Swarm (KEEP=1 leaves it runnin
 test: setup lint unit real ## everything: lint, types, imports, unit tests, end-to-end tests on the real parts
 
 check: setup lint unit ## the fast half, under a minute
+
+bench: setup ## measure speed, memory and requests beside bare floors (NAMES="latency idle", QUICK=1)
+	@$(PYTHON) -m bench $(if $(QUICK),--quick) $(NAMES)
 
 setup:
 	@lab/setup.sh test

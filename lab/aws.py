@@ -51,6 +51,7 @@ class Aws(Server):
         self._root = root
         self._log = log
         self._numbers = itertools.count(1)
+        self.module = "ministack"  # what is run
         self.port = free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.environment = {
@@ -86,7 +87,7 @@ class Aws(Server):
             "TMPDIR": str(self._root),
             "LOG_LEVEL": "WARNING",
         }
-        return Process([sys.executable, "-m", "ministack"], self._log, {**os.environ, **settings})
+        return Process([sys.executable, "-m", self.module], self._log, {**os.environ, **settings})
 
     def answers(self) -> bool:
         """Whether it says that it is well."""
