@@ -29,7 +29,7 @@ LONGEST_BACKOFF = 30.0  # seconds
 
 UNREACHABLE = (BotoCoreError, ClientError, OperationalError)
 
-Send = Callable[[events.Deploy], None]
+Send = Callable[[Sequence[events.Deploy]], Mapping[int, Exception]]
 
 
 class _Stopped(BaseException):
@@ -46,7 +46,8 @@ class Bridge:
         sqs: a boto3 SQS client.
         queue_url: the events queue.
         counted: told the kind of every message: of its push, `ignored` or `rejected`.
-        send: hands an event to every task queue; raises `OperationalError` if one does not take it.
+        send: hands events to every task queue; returns the places of those that one has not taken, each
+            with the reason.
         accept: the opt-in kinds of event.
     """
 
@@ -88,24 +89,25 @@ class Bridge:
     def turn(self) -> None:
         """One poll and what it brought."""
         messages = self._receive()
-        done, fault = [], None
+        done: list[Mapping[str, Any]] = []
+        pushes: list[tuple[Mapping[str, Any], events.Deploy]] = []
         for message in messages:
-            if self._stopping:
-                break
             try:
-                if self._handle(message):
-                    done.append(message)
-            except UNREACHABLE as error:
-                # The others of the batch may still be taken; this one comes back by itself.
-                fault = error
+                event = self._read(message)
             except Exception:
                 log.exception("Message %s cannot be handled and is left", message.get("MessageId"))
+                continue
+            if isinstance(event, events.Deploy):
+                pushes.append((message, event))
+            elif isinstance(event, events.Ignore):
+                done.append(message)
+        fault = self._hand_on(pushes, done)
         self._delete(done)
         if fault:
             raise fault
 
     def stop(self, *_: object) -> None:
-        """End between two messages (a signal handler): at once if the bridge is only waiting."""
+        """End between two batches (a signal handler): at once if the bridge is only waiting."""
         self._stopping = True
         if self._polling:
             self._polling = False
@@ -126,16 +128,11 @@ class Bridge:
         messages: Sequence[Mapping[str, Any]] = answer.get("Messages") or ()
         return messages
 
-    def _handle(self, message: Mapping[str, Any]) -> bool:
-        """Whether the message is done with and may be deleted."""
+    def _read(self, message: Mapping[str, Any]) -> events.Deploy | events.Ignore | events.Reject:
+        """What a message says; all but pushes are counted and logged."""
         attributes = message.get("Attributes") or {}
         event = events.parse(message.get("Body") or "", accept=self._accept, sent_at=_sent_at(attributes))
         match event:
-            case events.Deploy():
-                with about(event=event.id):
-                    self._send(event)
-                    log.info("Push of %s, %s", event.image, event.digest or "no digest")
-                self._counted(event.kind)
             case events.Ignore():
                 self._counted("ignored")
                 log.debug(
@@ -150,8 +147,30 @@ class Bridge:
                 text = "Rejected message %s, left for the dead-letter queue: %s %s"
                 log.log(level, text, message.get("MessageId"), event.reason, event.detail)
                 self._counted("rejected")
-                return False
-        return True
+        return event
+
+    def _hand_on(
+        self, pushes: Sequence[tuple[Mapping[str, Any], events.Deploy]], done: list[Mapping[str, Any]]
+    ) -> Exception | None:
+        """Send pushes, and add to `done` the messages of those taken; why SQS has not taken another."""
+        if not pushes:
+            return None
+        unreachable: Exception | None = None
+        failed = self._send([event for _, event in pushes])
+        for place, (message, event) in enumerate(pushes):
+            fault = failed.get(place)
+            if fault is None:
+                done.append(message)
+                with about(event=event.id):
+                    log.info("Push of %s, %s", event.image, event.digest or "no digest")
+                self._counted(event.kind)
+            elif isinstance(fault, UNREACHABLE):
+                # The others of the batch were taken; this one comes back by itself.
+                unreachable = fault
+            else:
+                text = "Message %s cannot be handled and is left"
+                log.error(text, message.get("MessageId"), exc_info=fault)
+        return unreachable
 
     def _delete(self, messages: Sequence[Mapping[str, Any]]) -> None:
         if not messages:

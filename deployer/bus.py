@@ -28,7 +28,7 @@ from celery.utils.time import maybe_make_aware
 from celery.worker import state as worker_state
 from kombu.transport import SQS, TRANSPORT_ALIASES
 
-from deployer import polling
+from deployer import parcels, polling
 from deployer.errors import brief
 from deployer.polling import Poller, Settler, Waker
 
@@ -261,6 +261,10 @@ class Channel(SQS.Channel):
         del args, options
         self._new_queue(queue)
         return queue_declare_ok_t(queue, 0, 0)
+
+    def sqs(self, queue: str | None = None) -> Any:
+        """The client of a queue; it gathers what is sent while a parcel is open."""
+        return parcels.client_for_sending(super().sqs(queue))
 
     def _client(self, queue: str, config: Config) -> Any:
         known = self.predefined_queues[queue]

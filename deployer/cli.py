@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -37,6 +37,7 @@ def bridge() -> None:
 
     from deployer import app, events, logs
     from deployer.bridge import Bridge, run
+    from deployer.parcels import Parcel
     from deployer.settings import load
     from deployer.tasks import image_pushed, task_id
 
@@ -46,11 +47,20 @@ def bridge() -> None:
     queues = [Queue(name, routing_key=name) for name in app.task_queues()]
     url = app.queue_url(settings.need("queue"))
 
-    def send(event: events.Deploy) -> None:
+    def send(pushed: Sequence[events.Deploy]) -> dict[int, Exception]:
+        failed: dict[int, Exception] = {}
         for queue in queues:
-            image_pushed.apply_async(
-                (event.event,), task_id=task_id(event.id), queue=queue, ignore_result=True
-            )
+            parcel = Parcel()
+            for key, event in enumerate(pushed):
+                try:
+                    with parcel.gather(key):
+                        image_pushed.apply_async(
+                            (event.event,), task_id=task_id(event.id), queue=queue, ignore_result=True
+                        )
+                except Exception as fault:  # noqa: BLE001 - the others of the batch must not wait for it
+                    failed[key] = fault
+            failed |= parcel.send()
+        return failed
 
     made = Bridge(app.sqs_client(), url, send, settings.accept_events, app.count_event)
     app.show_bridge(made)

@@ -51,6 +51,7 @@ IN_SOURCE = {
     "bus": {"sqs:ReceiveMessage"},
     "polling": {"sqs:DeleteMessage", "sqs:ChangeMessageVisibility"},
     "outbox": {"sqs:SendMessageBatch"},
+    "parcels": {"sqs:SendMessageBatch"},
     "registry": {"ecr:GetAuthorizationToken", "ecr:DescribeImages"},
     "aws": {"sts:AssumeRole"},  # only where DEPLOYER_ASSUME_ROLES names a role, which must let us
     "doctor": {
@@ -478,7 +479,7 @@ def test_every_action_that_a_part_asks_for_is_allowed_and_every_allowed_one_is_u
     keys = {part: cloud.key(outputs[f"{part}UserName"]) for part in PARTS}
     for part in PARTS:
         # AWS takes a batch for several single calls; the emulator has actions of its own for them.
-        cloud.allow(outputs[f"{part}UserName"], ["sqs:DeleteMessageBatch"])
+        cloud.allow(outputs[f"{part}UserName"], ["sqs:SendMessageBatch", "sqs:DeleteMessageBatch"])
 
     def environment(part):
         return lab.environment(queues) | cloud.environment | keys[part]

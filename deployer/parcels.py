@@ -1,0 +1,105 @@
+"""Several Celery messages in one request to SQS: a tenth of the requests, and of their time.
+
+Kombu sends each message by itself. Inside `Parcel.gather` the channel is given a client that keeps what is
+to be sent, and `Parcel.send` hands it to SQS, ten at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from kombu.exceptions import OperationalError
+
+BATCH = 10  # SQS's largest batch
+MAX_BYTES = 256 * 1024  # of all bodies of a request; SQS takes more today, but not in every partition
+
+_here = threading.local()
+
+
+@dataclass(frozen=True)
+class _Message:
+    key: int
+    client: Any
+    request: Mapping[str, Any]
+
+    @property
+    def size(self) -> int:
+        # Kombu's bodies are base64, a byte for each character.
+        return len(self.request["MessageBody"])
+
+
+class Parcel:
+    """Messages for one queue, gathered in one thread."""
+
+    def __init__(self) -> None:
+        self._messages: list[_Message] = []
+
+    @contextmanager
+    def gather(self, key: int) -> Iterator[None]:
+        """Keep what this thread sends meanwhile, under a key that tells it apart."""
+        _here.parcel = self, key
+        try:
+            yield
+        finally:
+            del _here.parcel
+
+    def put(self, message: _Message) -> None:
+        """Keep a message."""
+        self._messages.append(message)
+
+    def send(self) -> dict[int, Exception]:
+        """Send what was gathered; the keys that SQS has not taken, each with the reason."""
+        failed: dict[int, Exception] = {}
+        for batch in _batches(self._messages):
+            failed |= _sent(batch)
+        return failed
+
+
+@dataclass(frozen=True)
+class _Gatherer:
+    """Stands where kombu expects a client, while a parcel is open."""
+
+    client: Any
+    parcel: Parcel
+    key: int
+
+    def send_message(self, **request: Any) -> None:
+        self.parcel.put(_Message(self.key, self.client, request))
+
+
+def client_for_sending(client: Any) -> Any:
+    """The client, or what gathers its messages while this thread has a parcel open."""
+    opened = getattr(_here, "parcel", None)
+    return _Gatherer(client, *opened) if opened else client
+
+
+def _batches(messages: list[_Message]) -> Iterator[list[_Message]]:
+    batch: list[_Message] = []
+    for message in messages:
+        if batch and (len(batch) == BATCH or sum(m.size for m in batch) + message.size > MAX_BYTES):
+            yield batch
+            batch = []
+        batch.append(message)
+    if batch:
+        yield batch
+
+
+def _sent(batch: list[_Message]) -> dict[int, Exception]:
+    url = batch[0].request["QueueUrl"]
+    entries = [
+        {"Id": str(number), **{name: value for name, value in message.request.items() if name != "QueueUrl"}}
+        for number, message in enumerate(batch)
+    ]
+    try:
+        answer = batch[0].client.send_message_batch(QueueUrl=url, Entries=entries)
+    except (BotoCoreError, ClientError) as fault:
+        return dict.fromkeys((message.key for message in batch), fault)
+    return {
+        batch[int(one["Id"])].key: OperationalError(f"{one.get('Code')}: {one.get('Message', '')}")
+        for one in answer.get("Failed") or ()
+    }
