@@ -36,7 +36,7 @@ def pushed(place: Place, services: int, workers: int) -> float:
 
 def run(place: Place) -> list[Row]:
     """With one worker and with four."""
-    count, repeats = place.size(1000, 50), place.size(3, 2)
+    count, repeats = place.size(1000, 50), place.size(2, 1)
     place.publish(IMAGE)
     place.services(IMAGE, count)
     taken: dict[int, list[float]] = {1: [], 4: []}

@@ -94,7 +94,7 @@ def crowd(place: Place, count: int) -> Iterator[Crowd]:
 
 def run(place: Place) -> list[Row]:
     """The deployer and the floor in turn, and the worker's memory before and after."""
-    count, repeats = place.size(10_000, 1000), place.size(15, 3)
+    count, repeats = place.size(10_000, 1000), place.size(18, 3)
     ours, floors, bare, memory = [], [], [], []
     with crowd(place, count) as found:
         for number in range(repeats + 1):
@@ -110,7 +110,7 @@ def run(place: Place) -> list[Row]:
     what = f"{count} services, one push that one follows"
     note = "a stub engine; floor: ReceiveMessage, list, /distribution, update"
     alone_note = "the same, but the floor has no queue: list, /distribution, update"
-    half = max(len(memory) // 2, 1)
+    third = max(len(memory) // 3, 1)
     return [
         Row("large", what, "ms", Spread.of(ours), Spread.of(floors), target=2, note=note),
         Row(
@@ -123,10 +123,10 @@ def run(place: Place) -> list[Row]:
         ),
         Row(
             "large-memory",
-            "its worker's memory, second half of the pushes / first half",
+            "its worker's memory, last third of the pushes / middle third",
             "MiB",
-            Spread.of(memory[-half:]),
-            Spread.of(memory[:half]),
+            Spread.of(memory[-third:]),
+            Spread.of(memory[third : 2 * third]),
             target=1.02,
             note="RSS",
         ),

@@ -38,10 +38,12 @@ class Parcel:
 
     def __init__(self) -> None:
         self._messages: list[_Message] = []
+        self._keys: set[int] = set()
 
     @contextmanager
     def gather(self, key: int) -> Iterator[None]:
         """Keep what this thread sends meanwhile, under a key that tells it apart."""
+        self._keys.add(key)
         _here.parcel = self, key
         try:
             yield
@@ -53,8 +55,12 @@ class Parcel:
         self._messages.append(message)
 
     def send(self) -> dict[int, Exception]:
-        """Send what was gathered; the keys that SQS has not taken, each with the reason."""
-        failed: dict[int, Exception] = {}
+        """Send what was gathered; the keys of which SQS has not said that it took them, each with the reason.
+
+        A key under which nothing was gathered is among them.
+        """
+        nothing = OperationalError("nothing was handed to SQS")
+        failed: dict[int, Exception] = dict.fromkeys(self._keys - {m.key for m in self._messages}, nothing)
         for batch in _batches(self._messages):
             failed |= _sent(batch)
         return failed
@@ -81,12 +87,17 @@ def client_for_sending(client: Any) -> Any:
 def _batches(messages: list[_Message]) -> Iterator[list[_Message]]:
     batch: list[_Message] = []
     for message in messages:
-        if batch and (len(batch) == BATCH or sum(m.size for m in batch) + message.size > MAX_BYTES):
+        if batch and not _fits(batch, message):
             yield batch
             batch = []
         batch.append(message)
     if batch:
         yield batch
+
+
+def _fits(batch: list[_Message], message: _Message) -> bool:
+    same_queue = batch[0].request["QueueUrl"] == message.request["QueueUrl"]
+    return same_queue and len(batch) < BATCH and sum(m.size for m in batch) + message.size <= MAX_BYTES
 
 
 def _sent(batch: list[_Message]) -> dict[int, Exception]:
@@ -99,7 +110,11 @@ def _sent(batch: list[_Message]) -> dict[int, Exception]:
         answer = batch[0].client.send_message_batch(QueueUrl=url, Entries=entries)
     except (BotoCoreError, ClientError) as fault:
         return dict.fromkeys((message.key for message in batch), fault)
+    # A request that succeeds may have failed in part, so only what is named as taken was taken.
+    taken = {one["Id"] for one in answer.get("Successful") or ()}
+    why = {one["Id"]: f"{one.get('Code')}: {one.get('Message', '')}" for one in answer.get("Failed") or ()}
     return {
-        batch[int(one["Id"])].key: OperationalError(f"{one.get('Code')}: {one.get('Message', '')}")
-        for one in answer.get("Failed") or ()
+        message.key: OperationalError(why.get(str(number), "SQS does not say that it took it"))
+        for number, message in enumerate(batch)
+        if str(number) not in taken
     }

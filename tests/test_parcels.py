@@ -15,21 +15,27 @@ URL = "https://sqs.example/queue"
 class Sqs:
     """Takes batches within SQS's limits, and refuses bodies that it is told to refuse."""
 
-    def __init__(self, refused=(), fault=None):
+    def __init__(self, refused=(), fault=None, silent=()):
         self.requests, self.alone, self.refused, self.fault = [], [], set(refused), fault
+        self.urls, self.silent = [], set(silent)  # neither taken nor refused, by its answer
 
     def send_message(self, **request):
         self.alone.append(request["MessageBody"])
 
     def send_message_batch(self, QueueUrl, Entries):
-        assert QueueUrl == URL
         assert 1 <= len(Entries) <= BATCH
         assert len({entry["Id"] for entry in Entries}) == len(Entries)
         if self.fault:
             raise self.fault
-        self.requests.append([e for e in Entries if e["MessageBody"] not in self.refused])
-        bad = [e for e in Entries if e["MessageBody"] in self.refused]
-        return {"Failed": [{"Id": e["Id"], "Code": "InternalError", "SenderFault": False} for e in bad]}
+        self.urls.append(QueueUrl)
+        told = [e for e in Entries if e["MessageBody"] not in self.silent]
+        good = [e for e in told if e["MessageBody"] not in self.refused]
+        bad = [e for e in told if e["MessageBody"] in self.refused]
+        self.requests.append(good)
+        return {
+            "Successful": [{"Id": e["Id"], "MessageId": f"m{e['Id']}"} for e in good],
+            "Failed": [{"Id": e["Id"], "Code": "InternalError", "SenderFault": False} for e in bad],
+        }
 
     @property
     def taken(self):
@@ -70,6 +76,31 @@ def test_a_request_that_fails_fails_all_of_it():
     assert gathered(Sqs(fault=fault), ["a", "b"]).send() == {0: fault, 1: fault}
 
 
+def test_what_an_answer_does_not_name_was_not_taken():
+    failed = gathered(Sqs(silent=["b"]), ["a", "b", "c"]).send()
+    assert {key: str(fault) for key, fault in failed.items()} == {1: "SQS does not say that it took it"}
+
+
+def test_a_key_under_which_nothing_was_sent_was_not_taken():
+    sqs, parcel = Sqs(), Parcel()
+    with parcel.gather(0):
+        client_for_sending(sqs).send_message(QueueUrl=URL, MessageBody="a")
+    with parcel.gather(1):
+        pass
+    assert set(parcel.send()) == {1}
+    assert sqs.taken == ["a"]
+
+
+def test_a_request_goes_to_one_queue():
+    sqs, parcel = Sqs(), Parcel()
+    for key, url in enumerate((URL, URL + "-2", URL + "-2")):
+        with parcel.gather(key):
+            client_for_sending(sqs).send_message(QueueUrl=url, MessageBody=str(key))
+    assert parcel.send() == {}
+    assert sqs.urls == [URL, URL + "-2"]
+    assert [len(request) for request in sqs.requests] == [1, 2]
+
+
 def test_a_delay_goes_along():
     sqs = Sqs()
     gathered(sqs, ["a"], DelaySeconds=5).send()
@@ -86,5 +117,5 @@ def test_what_other_threads_send_meanwhile_goes_out_by_itself():
         other.join()
     client_for_sending(sqs).send_message(QueueUrl=URL, MessageBody="later")
     assert sqs.alone == ["other", "later"]
-    assert parcel.send() == {}
+    assert set(parcel.send()) == {0}
     assert not sqs.taken
