@@ -1,6 +1,6 @@
 # One image for everything: bridge, worker, beat and Flower differ in their command only (docs/install.md).
 #
-#   docker build -t swarm-ecr-deployer --build-arg SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) .
+#   docker build -t swarm-ecr-deployer --build-arg SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)" .
 #
 # BASE is any Debian or Ubuntu with Python 3.11 or newer, its venv module and CA certificates.
 # Where the package index is out of reach: `pip download --only-binary :all: --require-hashes -d wheels -r …`
@@ -14,9 +14,9 @@ COPY requirements.lock requirements-build.lock wheel[s] /lock/
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN set -e; \
     ! ls /lock/*.whl >/dev/null 2>&1 || export PIP_NO_INDEX=1 PIP_FIND_LINKS=/lock; \
-    install="install -q --no-compile --require-hashes --only-binary :all:"; \
-    /tools/bin/pip $install -r /lock/requirements-build.lock; \
-    /tools/bin/pip --python /opt/deployer/bin/python $install -r /lock/requirements.lock
+    set -- install -q --no-compile --require-hashes --only-binary :all:; \
+    /tools/bin/pip "$@" -r /lock/requirements-build.lock; \
+    /tools/bin/pip --python /opt/deployer/bin/python "$@" -r /lock/requirements.lock
 COPY pyproject.toml README.md LICENSE celeryconfig.py /src/
 COPY deployer /src/deployer
 ARG SOURCE_DATE_EPOCH=0
