@@ -69,7 +69,8 @@ class Aws(Server):
 
     def client(self, service: str) -> Any:
         """A boto3 client of the emulator."""
-        session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+        key = "test"
+        session = boto3.Session(aws_access_key_id=key, aws_secret_access_key=key, region_name=REGION)
         options = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 1})
         return session.client(service, endpoint_url=self.endpoint, config=options)  # type: ignore[call-overload]
 

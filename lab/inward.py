@@ -23,7 +23,8 @@ class Inward:
 
     def __init__(self, namespaces: Namespaces, port: int) -> None:
         self.port = port
-        self._listener = namespaces.call(lambda: socket.create_server(("0.0.0.0", port)))
+        everywhere = "0.0.0.0"  # noqa: S104 - in a network namespace of ours
+        self._listener = namespaces.call(lambda: socket.create_server((everywhere, port)))
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:

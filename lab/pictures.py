@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from lab.lab import Lab
@@ -104,7 +105,7 @@ def _picture(url: str, name: str, width: int, height: int) -> None:
         "--virtual-time-budget=8000",
     ]
     target = [f"--window-size={width},{height}", f"--screenshot={OUT / f'{name}.png'}", url]
-    environment = {**os.environ, "HOME": "/tmp"}
+    environment = {**os.environ, "HOME": tempfile.gettempdir()}
     subprocess.run(["chromium", *options, *target], check=True, capture_output=True, env=environment)
 
 

@@ -48,7 +48,7 @@ def free_port() -> int:
     free when a server that was stopped wants it again.
     """
     while True:
-        port = random.randrange(20000, 32000)
+        port = random.randrange(20000, 32000)  # noqa: S311 - any free one will do
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
