@@ -1,7 +1,7 @@
 # Two commands do all the set-up on a fresh Debian machine: `make demo` and `make test`.
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
-.PHONY: help demo test check lint unit real bench setup clean
+.PHONY: help demo test check lint unit real bench audit setup clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,9 @@ unit:
 real:
 	@# They wait more than they compute.
 	@$(PYTHON) -m pytest -n 3 --dist worksteal -m real
+
+audit: setup ## ask osv.dev, or PyPI, what is known against the locked dependencies
+	@$(PYTHON) -m lab.audit
 
 clean: ## remove what the targets above have made here
 	@rm -rf .venv .lab build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -72,6 +72,12 @@ def base(swarm: Swarm) -> None:
         swarm.docker("import", str(_kept(f"base-{key}.tar", _debootstrap)), BASE)
 
 
+def wheels() -> Path:
+    """A directory with the wheels of the lock files."""
+    key = hashlib.sha256(b"".join((ROOT / lock).read_bytes() for lock in LOCKS)).hexdigest()[:16]
+    return _kept(f"wheels-{key}", _download)
+
+
 def programs(swarm: Swarm, name: str, paths: Iterable[str], uid: int, folders: Iterable[str] = ()) -> None:
     """Have an image of programs of this machine, each with its libraries, and a busybox for the rest.
 
@@ -156,8 +162,7 @@ def _context(directory: Path) -> None:
     for name in SOURCES:
         shutil.copy(ROOT / name, directory)
     shutil.copytree(ROOT / "deployer", directory / "deployer", ignore=shutil.ignore_patterns("__pycache__"))
-    key = hashlib.sha256(b"".join((ROOT / lock).read_bytes() for lock in LOCKS)).hexdigest()[:16]
-    shutil.copytree(_kept(f"wheels-{key}", _download), directory / "wheels")
+    shutil.copytree(wheels(), directory / "wheels")
 
 
 def _download(directory: Path) -> None:
