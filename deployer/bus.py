@@ -30,6 +30,7 @@ from kombu.transport import SQS, TRANSPORT_ALIASES
 
 from deployer import parcels, polling
 from deployer.errors import brief
+from deployer.messages import check_body, check_headers
 from deployer.polling import Poller, Settler, Waker
 
 log = logging.getLogger(__name__)
@@ -166,19 +167,13 @@ class Channel(SQS.Channel):
 
     def _check(self, payload: dict[str, Any]) -> None:
         """Refuse what is no task: some of it would keep a place in the pool for good (Celery 5.7)."""
-        headers = payload.get("headers")
-        if not isinstance(headers, Mapping) or not all(
-            isinstance(headers.get(key), str) for key in ("task", "id")
-        ):
-            raise ValueError("no name and id of a task")
+        check_headers(payload.get("headers"))
         if payload.get("content-type") != "application/json":
             raise ValueError("not JSON")
         message = self.Message(payload, channel=self)
         if message.errors:
             raise ValueError("not readable")
-        args, kwargs, _ = message.decode()
-        if not isinstance(args, list) or not isinstance(kwargs, dict):
-            raise TypeError("no arguments of a task")
+        check_body(message.decode())
 
     def basic_cancel(self, consumer_tag: str) -> Any:
         """Stop consuming: polls that are under way bring nothing any more."""

@@ -199,6 +199,13 @@ POISON = {
     "body is no base64": envelope(body="*"),
     "too few parts": envelope(body=base64.b64encode(b"[[]]").decode()),
     "arguments are a number": envelope(body=base64.b64encode(b"[1, {}, {}]").decode()),
+    # Celery would take these, and lose a place of the pool with each.
+    "title is a list": envelope(headers={"task": "bus_app.run", "id": "1", "shadow": ["x"]}),
+    "stamps are a number": envelope(headers={"task": "bus_app.run", "id": "1", "stamped_headers": 5}),
+    "what follows is a number": envelope(body=base64.b64encode(b"[[], {}, 5]").decode()),
+    "the chain is a mapping": envelope(
+        body=base64.b64encode(b'[["poison"], {}, {"chain": {"a": 1}}]').decode()
+    ),
     "bad compression": envelope(
         headers={"task": "bus_app.run", "id": "1", "compression": "application/x-gzip"}
     ),
