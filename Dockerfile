@@ -48,10 +48,12 @@ USER 10001:10001
 # For bridge and worker; beat and Flower write no such file and have a check of their own in the stack file.
 HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=3 CMD ["deployer", "health"]
 CMD ["deployer", "--help"]
+ARG BASE
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="swarm-ecr-deployer" \
       org.opencontainers.image.description="A push to AWS ECR becomes a roll-out on Docker Swarm, once, safely" \
       org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.base.name="$BASE" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"

@@ -2,13 +2,18 @@
 
 import http.client
 import json
+import os
 import re
+import shlex
+import signal
 import socket
+import time
 from base64 import b64encode
 from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 
 import deployer
 from lab import HOST, container, wait_until
@@ -65,6 +70,7 @@ def test_the_image_is_small_says_what_it_is_and_runs_as_nobody(lab, image):
     assert labels["version"] == deployer.__version__
     assert labels["licenses"] == "MIT"
     assert labels["title"] == "swarm-ecr-deployer"
+    assert labels["base.name"] == container.BASE
 
 
 @pytest.mark.real
@@ -113,6 +119,89 @@ def test_a_container_becomes_healthy_and_ends_in_good_order_on_sigterm(lab, queu
     state = json.loads(lab.docker("inspect", "--format", "{{json .State}}", made))
     assert (state["ExitCode"], state["OOMKilled"]) == (0, False)
     lab.docker("rm", made)
+
+
+class Alone:
+    """A part of the stack file in a container of its own: with its command, its health check and its grace.
+
+    Only how often it is checked differs, and that it has the host's network.
+    """
+
+    def __init__(self, lab, name, image, *options, **replaced):
+        stacks = [
+            yaml.safe_load((ROOT / "deploy" / file).read_text())
+            for file in ("stack.yml", "stack.webhook.yml")
+        ]
+        service = next(one["services"][name] for one in stacks if name in one["services"]) | replaced
+        self.lab, self.name = lab, name
+        self.grace = float(service["stop_grace_period"].removesuffix("s"))
+        check = service.get("healthcheck", {})
+        self.is_checked = not check.get("disable")
+        argv = ["--health-interval=1s", "--health-timeout=3s", "--health-retries=1"]
+        if not self.is_checked:
+            argv = ["--no-healthcheck"]
+        elif check:
+            kind, *words = check["test"]
+            argv.append(f"--health-cmd={words[0] if kind == 'CMD-SHELL' else shlex.join(words)}")
+        where = ["--detach", "--init", "--network", "host", *SAFE]
+        self.id = lab.docker("run", *where, *argv, *options, image, *service["command"])
+
+    def state(self):
+        return self.lab.engine.get(f"/containers/{self.id}/json")["State"]
+
+    def health(self):
+        return self.state()["Health"]["Status"]
+
+    def signal(self, name):
+        """To what its init has started."""
+        children = r"grep -l '^PPid:\s*1$' /proc/[0-9]*/status | sed 's/[^0-9]//g'"
+        self.lab.docker("exec", self.id, "sh", "-c", f"kill -{name} $({children})")
+
+    def stop(self):
+        """How long it took to end, in seconds, and its exit code."""
+        begun = time.monotonic()
+        self.lab.docker("stop", "--time", f"{self.grace:.0f}", self.id)
+        return time.monotonic() - begun, self.state()["ExitCode"]
+
+
+@pytest.mark.real
+def test_every_part_tells_when_it_hangs_and_ends_within_its_grace(
+    lab, queues, image, servers, inward, tmp_path
+):
+    """Bridge and worker that hang are in test_health.py."""
+    inward(lab.aws.port)
+    inward(lab.redis.port)
+    env = lab.environment(queues, RECONCILE_INTERVAL="1", WEBHOOK_SECRETS="plain=webhook-secret-of-24-chars")
+    passed = [f"--env={key}={env[key]}" for key in env if key.startswith(("AWS_", "DEPLOYER_"))]
+    (tmp_path / "url").write_text("redis://:redis-password@redis:6379/0\n")
+    secret = [f"--volume={tmp_path}/url:/run/secrets/deployer_redis_url:ro", "--volume=/data", "--user=999"]
+    config = [f"--volume={ROOT}/deploy/socket-proxy/haproxy.cfg:/etc/socket-proxy.cfg:ro"]
+    config += [f"--volume={lab.engine.root}/docker.sock:/var/run/docker.sock:ro"]
+    parts = [
+        Alone(lab, "beat", image, *passed),
+        Alone(lab, "flower", image, *passed, "--volume=/data", "--env=FLOWER_BASIC_AUTH=operator:password"),
+        Alone(lab, "webhook", image, *passed),
+        Alone(lab, "redis", "lab/redis", *secret),
+        Alone(lab, "socket-proxy", "lab/haproxy", *config),
+    ]
+    checked = [part for part in parts if part.is_checked]
+    wait_until(lambda: all(part.health() == "healthy" for part in checked), 40, "health", every=0.3)
+    wait_until(lambda: lab.aws.count(queues.tasks), 20, "beat's first task")
+
+    hung = [part for part in checked if part.name != "webhook"]  # its file tells after half a minute
+    for part in hung:
+        part.signal("STOP")
+    wait_until(
+        lambda: all(part.health() == "unhealthy" for part in hung), 30, "what hangs is told", every=0.3
+    )
+    for part in hung:
+        part.signal("CONT")
+    wait_until(lambda: all(part.health() == "healthy" for part in hung), 30, "health again", every=0.3)
+
+    ended = {part.name: part.stop() for part in parts}
+    assert {name: code for name, (_, code) in ended.items() if code not in {0, 128 + signal.SIGTERM}} == {}
+    assert {ended[name][1] for name in OURS if name in ended} == {0}
+    assert all(ended[part.name][0] < part.grace for part in parts), ended
 
 
 # -- the socket proxy -------------------------------------------------------------------------------------
@@ -347,6 +436,11 @@ def test_the_stack_rolls_out_pushes_also_while_it_is_scaled_and_then_itself(lab,
     assert stack.execute("worker", "python3", "-c", reach) == ""
     with pytest.raises(RuntimeError, match="Name or service not known|Temporary failure in name resolution"):
         stack.execute("bridge", "python3", "-c", reach)
+    for part in OURS:
+        status = dict(re.findall(r"(?m)^(\w+):\s*(\S+)", stack.execute(part, "cat", "/proc/self/status")))
+        assert (status["Uid"], *(int(status[kind], 16) for kind in ("CapEff", "CapBnd"))) == ("10001", 0, 0)
+        with pytest.raises(RuntimeError, match="Read-only file system"):
+            stack.execute(part, "touch", "/opt/deployer/bin/celery")
 
     # The optional parts: metrics where Prometheus asks for them, and a webhook.
     fetch = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=5).read().decode())"

@@ -59,7 +59,7 @@ def in_stacks():
 
 
 def test_hadolint_finds_nothing_in_the_dockerfile():
-    labels = ["title", "description", "licenses", "version", "revision"]
+    labels = ["title", "description", "licenses", "version", "revision", "base.name"]
     asked = [f"--require-label=org.opencontainers.image.{label}:text" for label in labels]
     assert (
         complaints("hadolint", "--no-color", "--failure-threshold=style", *asked, ROOT / "Dockerfile") == []
