@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from deployer import __version__, views
+from deployer.errors import printable
 from deployer.views import plainly
 
 
@@ -190,7 +191,8 @@ def _sent(result: Any, wait: bool, timeout: float | None) -> None:
     except RedisError as fault:
         name = type(fault).__name__  # its text may hold the URL with the password
         raise click.ClickException(f"Redis does not answer (DEPLOYER_REDIS_URL): {name}") from fault
-    click.echo(f"{report['service']}: {report['outcome']}, {report['reason']} ({report['duration']:.1f} s)")
+    ended = f"{report['service']}: {report['outcome']}, {report['reason']} ({report['duration']:.1f} s)"
+    click.echo(printable(ended))
 
 
 @main.command()
@@ -264,7 +266,7 @@ def reconcile(dry_run: bool) -> None:
     Console().print(screens.behind_table(found))
     click.echo(f"{found.services} services, {found.images} images asked; {found.missed} pushes missed")
     for service, fault in found.faults:
-        click.echo(f"{service}: {fault}", err=True)
+        click.echo(printable(f"{service}: {fault}"), err=True)
 
 
 @main.command()

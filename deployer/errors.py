@@ -56,3 +56,12 @@ def brief(fault: Exception) -> str:
     """An error in one line for the log."""
     # The first line only: SQS may answer a bad signature with the request's headers, token and all.
     return f"{type(fault).__name__}: {fault}".split("\n", 1)[0][:300]
+
+
+# Of labels, events and registries' answers: in a terminal some of these would move the cursor, or do more.
+_CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "\N{REPLACEMENT CHARACTER}") | {9: " ", 10: "\n"}
+
+
+def printable(text: str) -> str:
+    """A stranger's text for a terminal; as long as before."""
+    return text.translate(_CONTROLS)

@@ -42,7 +42,7 @@ def recorded(redis: Any, service: str | None = None) -> list[Entry]:
     Raises:
         redis.exceptions.RedisError: Redis does not answer.
     """
-    found = [entry for meta in _results(redis) if (entry := _entry(meta))]
+    found = [entry for meta in _results(redis) if (entry := _readable(meta))]
     entries = [entry for entry in found if service in {None, entry.service}]
     return sorted(entries, key=lambda entry: entry.at.timestamp() if entry.at else 0.0, reverse=True)
 
@@ -65,6 +65,17 @@ def _read(redis: Any, keys: list[Any]) -> Iterator[Mapping[str, Any]]:
             continue
         if isinstance(meta, Mapping):
             yield meta
+
+
+def _readable(meta: Mapping[str, Any]) -> Entry | None:
+    """The entry of a result, None for one that no deployer wrote: others may write to Redis too."""
+    try:
+        entry = _entry(meta)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    if entry and all(isinstance(value, str | None) for value in (entry.image, entry.previous, entry.event)):
+        return entry if isinstance(entry.duration, int | float | None) else None
+    return None
 
 
 def _entry(meta: Mapping[str, Any]) -> Entry | None:

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from deployer.catchup import Survey
 from deployer.doctor import Finding
+from deployer.errors import printable
 from deployer.explain import Explanation
 from deployer.history import Entry
 from deployer.status import Standing
@@ -66,7 +67,8 @@ def status_table(standings: Sequence[Standing]) -> Group:
     for column in ("SERVICE", "IMAGE", "RUNNING", "REGISTRY", "STATE", "LAST", "LOGIN"):
         table.add_column(column, overflow="fold", no_wrap=column in {"RUNNING", "LOGIN"})
     for one in standings:
-        table.add_row(
+        _add(
+            table,
             one.service,
             one.image.rpartition("/")[2],
             _short(one.digest),
@@ -88,7 +90,7 @@ def _unknown(standings: Sequence[Standing]) -> Iterator[Text]:
     reasons = dict.fromkeys(one.registry for one in standings if one.registry)
     for reason in reasons:
         services = ", ".join(one.service for one in standings if one.registry == reason)
-        yield Text(f"{services}: {reason}", style="red")
+        yield _plain(f"{services}: {reason}", "red")
 
 
 def _stories(standings: Sequence[Standing]) -> Iterator[Text]:
@@ -97,7 +99,7 @@ def _stories(standings: Sequence[Standing]) -> Iterator[Text]:
         failed = f"; not tried again: {', '.join(map(_short, one.failed))}" if one.failed else ""
         if failed or _outcome(one) not in {"updated", "rolling", "-"}:
             last = UUID.sub(r"\1", one.last)
-            yield Text(f"{one.service}: {last}{failed}", style="yellow")
+            yield _plain(f"{one.service}: {last}{failed}", "yellow")
 
 
 def watch(read: Callable[[], Sequence[Standing]], seconds: float) -> None:
@@ -112,7 +114,7 @@ def watch(read: Callable[[], Sequence[Standing]], seconds: float) -> None:
                 caption = f"{datetime.now().astimezone():%H:%M:%S}, every {seconds:g} s; Ctrl-C ends it"
             except DeployerError as fault:
                 caption = str(fault)
-            live.update(Group(shown, Text(), Text(caption, style="dim italic")), refresh=True)
+            live.update(Group(shown, Text(), _plain(caption, "dim italic")), refresh=True)
             try:
                 time.sleep(seconds)
             except KeyboardInterrupt:
@@ -130,7 +132,7 @@ def history_table(entries: Iterable[Entry]) -> Table:
         when = f"{entry.at:%Y-%m-%d %H:%M:%S}" if entry.at else "-"
         image = _tag_and_digest(entry.image)
         before = _short((entry.previous or "").partition("@")[2])
-        table.add_row(when, entry.service, _coloured(entry.outcome), image, before, took, by, entry.reason)
+        _add(table, when, entry.service, _coloured(entry.outcome), image, before, took, by, entry.reason)
     return table
 
 
@@ -141,30 +143,31 @@ def behind_table(survey: Survey) -> Table:
         table.add_column(column, overflow="fold")
     for one in survey.behind:
         verdict = Text("updated", style="green") if one.now else Text(one.reason, style="yellow")
-        table.add_row(one.service, _tag_and_digest(one.running), _tag_and_digest(one.wanted), verdict)
+        _add(table, one.service, _tag_and_digest(one.running), _tag_and_digest(one.wanted), verdict)
     return table
 
 
 def explanation(explained: Explanation) -> None:
     """Print an explanation, a rule a line."""
     console = Console()
-    console.print(Text(f"{explained.service} runs {explained.image or 'no image'}", style="bold"))
+    console.print(_plain(f"{explained.service} runs {explained.image or 'no image'}", "bold"))
     for step in explained.steps:
         mark, style = ("✗", "red") if step.stop else ("✓", "green")
         said = step.stop or step.note
-        console.print(Text.assemble((f"  {mark} ", style), step.rule, (f": {said}" if said else "", "dim")))
-    console.print(Text(f"  → {explained.verdict}", style="bold"))
+        rest = _plain(f": {said}" if said else "", "dim")
+        console.print(Text.assemble((f"  {mark} ", style), step.rule, rest))
+    console.print(_plain(f"  → {explained.verdict}", "bold"))
 
 
 def finding(console: Console, found: Finding) -> None:
     """Print what a check found."""
     marks = {"ok": "✓", "warn": "!", "fail": "✗"}
     line = Text.assemble(
-        (f"{marks[found.level]} ", COLOURS[found.level]), (found.check, "bold"), f": {found.found}"
+        (f"{marks[found.level]} ", COLOURS[found.level]), (found.check, "bold"), _plain(f": {found.found}")
     )
     console.print(line)
     if found.fix and found.level != "ok":
-        console.print(Text(f"    → {found.fix}", style=COLOURS[found.level]))
+        console.print(_plain(f"    → {found.fix}", COLOURS[found.level]))
 
 
 def follow(state: Callable[[], tuple[bool, str]], timeout: float | None) -> bool:
@@ -177,7 +180,7 @@ def follow(state: Callable[[], tuple[bool, str]], timeout: float | None) -> bool
     until = None if timeout is None else time.monotonic() + timeout
     if not sys.stderr.isatty():
         return _follow_plainly(state, until)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("waiting for a worker", total=None)
         while True:
@@ -186,7 +189,7 @@ def follow(state: Callable[[], tuple[bool, str]], timeout: float | None) -> bool
             if count:
                 progress.update(bar, completed=int(count[1]), total=int(count[2]) or None)
             if said:
-                progress.update(bar, description=said)
+                progress.update(bar, description=printable(said))
             if ended or (until is not None and time.monotonic() > until):
                 return ended
             time.sleep(0.25)
@@ -197,11 +200,22 @@ def _follow_plainly(state: Callable[[], tuple[bool, str]], until: float | None) 
     while True:
         ended, said = state()
         if said and said != told and not ended:
-            click.echo(said, err=True)
+            click.echo(printable(said), err=True)
             told = said
         if ended or (until is not None and time.monotonic() > until):
             return ended
         time.sleep(0.25)
+
+
+def _add(table: Table, *cells: str | Text) -> None:
+    table.add_row(*map(_plain, cells))
+
+
+def _plain(cell: str | Text, style: str = "") -> Text:
+    """A cell without what rich or a terminal would take for more than text."""
+    text = Text(cell, style) if isinstance(cell, str) else cell
+    text.plain = printable(text.plain)
+    return text
 
 
 def _coloured(word: str) -> Text:

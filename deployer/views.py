@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from deployer.errors import DeployerError
+from deployer.errors import DeployerError, printable
 
 
 def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -21,7 +21,7 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*args, **kwargs)
         except DeployerError as fault:
-            raise click.ClickException(str(fault)) from fault
+            raise click.ClickException(printable(str(fault))) from fault
         except OperationalError as fault:
             raise click.ClickException(f"the task queue does not take the task: {fault}") from fault
 
@@ -128,7 +128,7 @@ def explain(service: str, image: str | None, events: int, as_json: bool) -> None
         return
     screens.explanation(found)
     for entry in past:
-        click.echo(f"  event {entry.event}: {entry.outcome}, {entry.reason}")
+        click.echo(printable(f"  event {entry.event}: {entry.outcome}, {entry.reason}"))
 
 
 def _past(service: str, count: int) -> list[Any]:

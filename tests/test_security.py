@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from celery import Celery
+from celery.exceptions import SecurityError
 from celery.worker.control import Panel
 from cloudformation_lab import statements, template, words
 from hypothesis import given
@@ -21,6 +23,7 @@ from deployer.core import Report, Watch
 from deployer.images import Image
 from deployer.limits import set_freeze
 from deployer.ports import Credentials
+from deployer.results import OptionalRedisBackend
 from deployer.rollout import Deployer
 from deployer.services import STATE_PREFIX, State
 from deployer.testing import FakeSwarm
@@ -222,6 +225,16 @@ def test_what_redis_may_tell_a_worker_deploys_nothing():
         "shutdown",
     }  # fmt: skip
     assert set(Panel.data) - set(monitoring.OFF) - looks - does_less == set()
+
+
+def test_a_forged_result_runs_nothing_where_it_is_read(tmp_path):
+    """What `deployer update --wait` does with a failure that somebody else wrote to Redis."""
+    backend = OptionalRedisBackend(url="redis://127.0.0.1:1/0", app=Celery(set_as_current=False))
+    for module, name in (("os", "system"), ("builtins", "eval"), ("subprocess", "Popen")):
+        said = {"exc_module": module, "exc_type": name, "exc_message": f"touch {tmp_path}/made"}
+        with pytest.raises(SecurityError):
+            backend.meta_from_decoded({"status": "FAILURE", "result": said})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_part_may_write_to_a_registry_or_set_up_queues():
