@@ -92,9 +92,11 @@ def _where_to_go_back(service: Service, rules: Rules, tasks: Sequence[Mapping[st
     """Where a failed roll-out goes back to, or None where it may not or cannot.
 
     Raises:
-        LabelError: `deployer.rollback` is neither true nor false.
+        LabelError: `deployer.rollback` or `deployer.enable` is neither true nor false.
     """
-    if not service.flag("deployer.rollback", rules.rollback):
+    # Turned off since the roll-out began, it is left alone.
+    ours = service.flag("deployer.enable", default=True) and service.carries(rules.filter_label)
+    if not ours or not service.flag("deployer.rollback", rules.rollback):
         return None
     return way_back(service, tasks)
 

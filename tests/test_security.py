@@ -155,6 +155,40 @@ def test_what_a_forged_task_remembers_is_no_image_to_write(swarm, image, task):
     assert swarm.writes == []
 
 
+@pytest.mark.parametrize(("label", "value"), [("deployer.enable", "false"), ("deploy", "no")])
+def test_a_forged_task_takes_no_service_back_that_has_been_turned_off_meanwhile(swarm, label, value):
+    """A service that is short of a task, as after the loss of a node, and remembers its last deployment."""
+    rules = Rules(filter_label="deploy=yes")
+    swarm.create("web", f"{WEB}@{digest(1)}", labels={"deploy": "yes"})
+    swarm.push(WEB, digest(2))
+    assert run(swarm, rules, task="t0").outcome is Outcome.UPDATED
+    swarm.raw["web"]["Spec"]["Labels"][label] = value
+    swarm.history["web"][-1]["Status"]["State"] = "pending"
+    ages_ago = datetime(2000, 1, 1, tzinfo=UTC).isoformat()
+    report = run(swarm, rules, task="t0", watch=Watch("t0", WEB, WEB, ages_ago, ages_ago, watched=1e9))
+    assert report.outcome is Outcome.FAILED
+    assert [image for _, image in swarm.writes] == [f"{WEB}@{digest(2)}"]
+
+
+@pytest.mark.parametrize("on_failure", ["pause", "rollback"])
+@pytest.mark.parametrize("crashes", [False, True])
+@pytest.mark.parametrize("image", [ELSEWHERE, f"{OTHER}@{digest(1)}", f"{ELSEWHERE}@{digest(2)}", "::"])
+def test_what_a_forged_task_remembers_of_a_roll_out_under_way_is_no_image_to_write(
+    swarm, image, crashes, on_failure
+):
+    """The id of the deployment is no secret: it is a label of the service."""
+    swarm.create("web", f"{WEB}@{digest(1)}", failure_action=on_failure)
+    swarm.push(WEB, digest(2))
+    if crashes:
+        swarm.crashing.add(digest(2))
+    Deployer(swarm, swarm, Rules(), clock=swarm.clock).advance("web", Request(task="t0"))
+    ages_ago = datetime(2000, 1, 1, tzinfo=UTC).isoformat()
+    for _ in range(3):
+        run(swarm, task="t0", watch=Watch("t0", image, image, ages_ago, ages_ago, 1e9, going_back="so I say"))
+        swarm.tick()
+    assert {written for _, written in swarm.writes} <= {f"{WEB}@{digest(1)}", f"{WEB}@{digest(2)}"}
+
+
 # -- labels -----------------------------------------------------------------------------------------------
 
 
