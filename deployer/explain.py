@@ -93,4 +93,6 @@ def _step(rule: str, stop: Stop | None) -> Step:
 
 
 def _said(stop: Stop) -> str:
-    return f"{stop.outcome}: {stop.reason}" if isinstance(stop, Skip) else f"it waits: {stop.reason}"
+    if not isinstance(stop, Skip):
+        return f"it waits: {stop.reason}"
+    return f"{stop.outcome}: {stop.reason.removeprefix(f'{stop.outcome}: ')}"

@@ -124,6 +124,6 @@ def _last(service: Service, progress: Progress) -> str:
     if state.image != service.image_text:
         return "superseded: somebody else wrote"
     if state.by == "rollback":
-        return f"rolled-back: {state.reason or 'by hand'}"
+        return f"rolled-back: {(state.reason or 'by hand').removeprefix('rolled back ')}"
     word = {Phase.CONVERGED: "updated", Phase.PAUSED: "failed", Phase.REVERTED: "rolled-back"}
     return f"{word.get(progress.phase, 'rolling')} by {by}"

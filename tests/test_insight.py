@@ -57,7 +57,7 @@ def test_status_and_explain_tell_what_is_newer_and_what_would_be_done(lab, queue
     assert lab.image_of("web") == on(web)  # nothing was done
     deployer(lab, queues, "hold", "web", "--reason", "audit")
     assert told(lab, queues, "status")[0]["held"] == "audit"
-    assert told(lab, queues, "explain", "web")["now"]["verdict"] == "held: held: audit"
+    assert told(lab, queues, "explain", "web")["now"]["verdict"] == "held: audit"
     other = told(lab, queues, "explain", "web", "team/other:latest")["now"]
     assert other["verdict"] == "nothing: the push is not for this service"
     table = deployer(lab, queues, "status").stdout
