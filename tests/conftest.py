@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from lab import Lab, Queues
+from lab import HOST, Lab, Queues, container
+from lab.inward import Inward
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +30,30 @@ def short_path() -> Iterator[Path]:
 def queues(lab: Lab) -> Queues:
     """A pair of empty queues that no other test uses."""
     return lab.aws.queues()
+
+
+@pytest.fixture
+def image(lab: Lab) -> str:
+    """The name of the deployer's image, which is in the lab's engine."""
+    name = f"{HOST}/team/deployer:latest"
+    container.build(lab, name)
+    return name
+
+
+@pytest.fixture
+def servers(lab: Lab) -> None:
+    """The images of the stack's other servers, which are in the lab's engine."""
+    container.programs(lab, "lab/redis", ["/usr/bin/redis-server", "/usr/bin/redis-cli"], 999, ["data"])
+    container.programs(lab, "lab/haproxy", ["/usr/sbin/haproxy"], 0)
+
+
+@pytest.fixture
+def inward(lab: Lab) -> Iterator[Callable[[int], None]]:
+    """Opens ports inside that lead to servers of ours; they are closed at the end."""
+    opened: list[Inward] = []
+    yield lambda port: opened.append(Inward(lab.namespaces, port))
+    for port in opened:
+        port.close()
 
 
 @pytest.fixture(autouse=True)

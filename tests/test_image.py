@@ -1,6 +1,5 @@
-"""The image and the stack file: built, run, deployed on a real Swarm, and updated by themselves."""
+"""The image: built and run; and the proxy in front of the engine's socket."""
 
-import http.client
 import json
 import re
 import shlex
@@ -13,39 +12,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from stack_lab import OURS
 
 import deployer
 from lab import HOST, container, wait_until
-from lab.inward import Inward
 from lab.processes import free_port
 
 ROOT = Path(__file__).parent.parent
-NAME = f"{HOST}/team/deployer:latest"
 WEB = "team/web:latest"
 MB = 1_000_000
 SAFE = ["--read-only", "--cap-drop", "ALL", "--tmpfs", "/tmp"]
-OURS = ("bridge", "worker", "beat", "flower", "webhook")
-PARTS = (*OURS, "redis", "socket-proxy")
-
-
-@pytest.fixture
-def image(lab):
-    """The name of the image, which is in the lab's engine."""
-    container.build(lab, NAME)
-    return NAME
-
-
-@pytest.fixture
-def inward(lab):
-    """Ports inside that lead to servers of ours; they are closed at the end."""
-    opened = []
-
-    def open_port(port):
-        opened.append(Inward(lab.namespaces, port))
-
-    yield open_port
-    for port in opened:
-        port.close()
 
 
 def run(lab, image, *argv, options=()):
@@ -309,174 +285,3 @@ def test_the_proxy_knows_every_call_that_the_deployer_makes():
         "/services", "/services/*", "/info", "/tasks", "/distribution/*/json", "/configs/*",
         "POST /services/*/update", "POST /configs/create", "POST /configs/*/update",
     }  # fmt: skip
-
-
-# -- the stack --------------------------------------------------------------------------------------------
-
-
-class Stack:
-    """The stack of a stack file, with SQS outside of it."""
-
-    def __init__(self, lab, queues, inward, *files, **variables):
-        self.lab, self.queues = lab, queues
-        inward(lab.aws.port)
-        gateway = lab.docker(
-            "network", "inspect", "--format", "{{(index .IPAM.Config 0).Gateway}}", "docker_gwbridge"
-        )
-        # Where containers of an overlay network find what listens inside on every address.
-        aws = partial(str.replace, lab.aws.endpoint, "127.0.0.1", gateway)
-        self._secret("aws_credentials", "[default]\naws_access_key_id = test\naws_secret_access_key = test\n")
-        self._secret("deployer_redis_url", "redis://:redis-password@redis:6379/0\n")
-        self._secret("deployer_webhook_secrets", "plain=webhook-secret-of-24-chars\n")
-        self._secret("flower_basic_auth", "operator:flower-password\n")
-        lab.docker("node", "update", "--label-add", "deployer.state=true", lab.docker("node", "ls", "-q"))
-        paths = [ROOT / "deploy" / name for name in files]
-        text = "".join(path.read_text() for path in paths)
-        self.parts = [part for part in PARTS if re.search(rf"^  {part}:$", text, re.MULTILINE)]
-        extra = {part: {"environment": {"AWS_ENDPOINT_URL": aws()}} for part in OURS if part in self.parts}
-        if "stack.prometheus.yml" in files:
-            extra["prometheus"] = {"deploy": {"replicas": 0}}  # there is none here
-        override = lab.directory / "override.json"
-        override.write_text(json.dumps({"version": "3.8", "services": extra}))
-        given = {
-            "DEPLOYER_IMAGE": NAME,
-            "AWS_REGION": "eu-central-1",
-            "DEPLOYER_QUEUE": queues.events.replace("127.0.0.1", gateway),
-            "DEPLOYER_TASK_QUEUE": queues.tasks.replace("127.0.0.1", gateway),
-            "REDIS_IMAGE": "lab/redis",
-            "SOCKET_PROXY_IMAGE": "lab/haproxy",
-            "DOCKER_SOCKET": f"{lab.engine.root}/docker.sock",
-        }
-        container.deploy(lab, "deployer", [*paths, override], given | variables)
-        try:
-            wait_until(lambda: all(self.is_up(part) for part in self.parts), 90, "the stack", every=0.3)
-        except TimeoutError:
-            down = [f"deployer_{part}" for part in self.parts if not self.is_up(part)]
-            tasks = [lab.docker("service", "ps", "--no-trunc", name) for name in down]
-            pytest.fail("\n".join([*tasks, *(lab.docker("service", "logs", name) for name in down)]))
-
-    def _secret(self, name, text):
-        self.lab.docker("secret", "create", name, "-", stdin=text.encode())
-
-    def is_up(self, part):
-        return self.lab.is_up(f"deployer_{part}")
-
-    def publish(self, reference, digest):
-        self.lab.aws.send(self.queues.events, json.dumps(self.lab.event(reference, digest)))
-
-    def push(self, text):
-        """Push another image of the web service and tell of it; its digest."""
-        digest = self.lab.push(WEB, text)
-        self.publish(WEB, digest)
-        return digest
-
-    def containers(self, part):
-        label = f"label=com.docker.swarm.service.name=deployer_{part}"
-        return self.lab.docker("ps", "--quiet", "--filter", label).split()
-
-    def execute(self, part, *argv):
-        return self.lab.docker("exec", self.containers(part)[0], *argv)
-
-    def rolled_out(self, service, image, timeout=60):
-        wait_until(lambda: self.lab.image_of(service) == image, timeout, f"{service} on {image}", every=0.2)
-
-
-def flower(lab, path, login="operator:flower-password"):
-    """What Flower answers on the port of the node: status and body."""
-
-    def ask():
-        connection = http.client.HTTPConnection("127.0.0.1", 5555, timeout=10)
-        headers = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"} if login else {}
-        connection.request("GET", path, headers=headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-
-    return lab.namespaces.call(ask)
-
-
-@pytest.fixture
-def servers(lab):
-    container.programs(lab, "lab/redis", ["/usr/bin/redis-server", "/usr/bin/redis-cli"], 999, ["data"])
-    container.programs(lab, "lab/haproxy", ["/usr/sbin/haproxy"], 0)
-
-
-@pytest.mark.real
-def test_the_stack_rolls_out_pushes_also_while_it_is_scaled_and_then_itself(lab, image, servers, inward):
-    # The emulator gives messages to the aborted long polls of workers that have ended.
-    queues = lab.aws.queues(visibility=10, max_receives=50)
-    lab.docker("push", "--quiet", image)
-    lab.push(WEB, "v1")
-    lab.create("web", WEB)
-    stack = Stack(lab, queues, inward, "stack.yml", "stack.webhook.yml", "stack.prometheus.yml")
-
-    # Pushes while workers come and go: each is rolled out, once.
-    stack.rolled_out("web", f"{HOST}/{WEB}@{stack.push('v2')}")
-    lab.docker("service", "scale", "--detach", "deployer_worker=5")
-    stack.rolled_out("web", f"{HOST}/{WEB}@{stack.push('v3')}")
-    wait_until(lambda: len(stack.containers("worker")) == 5 and stack.is_up("worker"), 60, "five workers")
-    lab.docker("service", "scale", "--detach", "deployer_worker=2")
-    newest = stack.push("v4")
-    stack.rolled_out("web", f"{HOST}/{WEB}@{newest}")
-    wait_until(lambda: lab.pages("web") == ["v4"], 30, "the page")
-    assert len(lab.tasks("web")) == 4
-
-    # Flower is behind its password and knows them; the bridge cannot reach the engine.
-    assert flower(lab, "/api/tasks", login=None)[0] == 401
-
-    def has_ended():
-        told = json.loads(flower(lab, "/api/tasks")[1]).values()
-        return any(
-            newest in str(task["result"]) and "'outcome': 'updated'" in task["result"] for task in told
-        )
-
-    wait_until(has_ended, 60, "the last deployment in Flower", every=0.3)
-    assert "web" in stack.execute("worker", "deployer", "history")
-    reach = "import socket; socket.create_connection(('socket-proxy', 2375), 3)"
-    assert stack.execute("worker", "python3", "-c", reach) == ""
-    with pytest.raises(RuntimeError, match="Name or service not known|Temporary failure in name resolution"):
-        stack.execute("bridge", "python3", "-c", reach)
-    for part in OURS:
-        status = dict(re.findall(r"(?m)^(\w+):\s*(\S+)", stack.execute(part, "cat", "/proc/self/status")))
-        assert (status["Uid"], *(int(status[kind], 16) for kind in ("CapEff", "CapBnd"))) == ("10001", 0, 0)
-        assert re.search(r"(?m)^\S+ / \S+ ro,", stack.execute(part, "cat", "/proc/self/mounts")), part
-
-    # The optional parts: metrics where Prometheus asks for them, and a webhook.
-    fetch = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=5).read().decode())"
-    page = partial(stack.execute, "worker", "python3", "-c", fetch)
-    assert 'deployer_events_total{kind="push"}' in page("http://tasks.bridge:9808/metrics")
-    assert "deployer_updates_total" in page("http://tasks.worker:9808/metrics")
-    assert "healthy" in page("http://webhook:8080/healthz")
-
-    # A push of its own image: every part of it is replaced, and it goes on.
-    made = lab.docker("create", image)
-    lab.docker("commit", "--change", "LABEL generation=2", made, image)
-    lab.docker("rm", made)
-    lab.docker("push", "--quiet", image)
-    own = re.search(r"sha256:\w+", lab.docker("image", "inspect", "--format", "{{.RepoDigests}}", image))[0]
-    workers = set(stack.containers("worker"))
-    stack.publish("team/deployer:latest", own)
-    for part in OURS:
-        stack.rolled_out(f"deployer_{part}", f"{image}@{own}", 120)
-
-    def replaced():
-        now = set(stack.containers("worker"))
-        return len(now) == 2 and not now & workers and all(stack.is_up(part) for part in stack.parts)
-
-    wait_until(replaced, 120, "new workers and no old ones", every=0.3)
-    stack.rolled_out("web", f"{HOST}/{WEB}@{stack.push('v5')}")
-    for part in OURS:
-        done = partial(lab.inspect, f"deployer_{part}")
-        wait_until(
-            lambda done=done: done()["UpdateStatus"]["State"] == "completed", 90, f"the end for {part}"
-        )
-
-
-@pytest.mark.real
-def test_the_plain_stack_needs_neither_proxy_nor_redis(lab, queues, image, inward):
-    lab.docker("push", "--quiet", image)
-    lab.push(WEB, "v1")
-    lab.create("web", WEB)
-    group = (lab.engine.root / "docker.sock").stat().st_gid
-    stack = Stack(lab, queues, inward, "stack.plain.yml", DOCKER_GROUP=str(group))
-    assert stack.parts == ["bridge", "worker", "beat"]
-    stack.rolled_out("web", f"{HOST}/{WEB}@{stack.push('v2')}")
