@@ -34,6 +34,7 @@ RELEASE = "bookworm"
 PYTHON = "3.11.2"  # of that release
 PACKAGES = "python3,python3-venv,ca-certificates"
 BASE = "lab/base"
+APPLETS = ("sh", "sed", "cat", "grep", "sleep", "wget", "httpd")
 NEVER_READ = (
     "./var/cache/",
     "./var/lib/apt/lists/",
@@ -55,7 +56,7 @@ def build(swarm: Swarm, name: str, *options: str, fresh: bool = False) -> None:
     base(swarm)
     with tempfile.TemporaryDirectory() as made:
         context = Path(made)
-        _context(context)
+        sources(context)
         if fresh:
             _build(swarm, context, name, "--no-cache", *options)
             return
@@ -97,7 +98,7 @@ def programs(swarm: Swarm, name: str, paths: Iterable[str], uid: int, folders: I
         for path in sorted({path for program in paths for path in _with_libraries(program)}):
             tar.add(Path(path).resolve(), path.lstrip("/"))
         tar.add(images.BUSYBOX, "bin/busybox")
-        for applet in ("sh", "sed", "cat", "grep", "sleep", "wget"):
+        for applet in APPLETS:
             link = tarfile.TarInfo(f"bin/{applet}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
@@ -157,7 +158,7 @@ def _knows(swarm: Swarm, name: str) -> bool:
     return bool(swarm.docker("image", "ls", "--quiet", name))
 
 
-def _context(directory: Path) -> None:
+def sources(directory: Path) -> None:
     """What the image is made of, with the wheels."""
     for name in SOURCES:
         shutil.copy(ROOT / name, directory)

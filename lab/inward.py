@@ -11,7 +11,7 @@ from lab.namespaces import Namespaces
 
 
 class Inward:
-    """A port inside, on every address there, forwarded to the port of the same number of 127.0.0.1 outside.
+    """A port inside, on every address there, forwarded to the port of the same number outside.
 
     So a URL with 127.0.0.1 holds for containers of the host's network too, and with the address of
     `docker_gwbridge` for those of an overlay network.
@@ -19,10 +19,12 @@ class Inward:
     Args:
         namespaces: where the port is.
         port: its number.
+        host: the address outside.
     """
 
-    def __init__(self, namespaces: Namespaces, port: int) -> None:
+    def __init__(self, namespaces: Namespaces, port: int, host: str = "127.0.0.1") -> None:
         self.port = port
+        self._host = host
         everywhere = "0.0.0.0"  # noqa: S104 - in a network namespace of ours
         self._listener = namespaces.call(lambda: socket.create_server((everywhere, port)))
         threading.Thread(target=self._accept, daemon=True).start()
@@ -38,7 +40,7 @@ class Inward:
     def _connect(self, inside: socket.socket) -> None:
         with inside:
             try:
-                outside = socket.create_connection(("127.0.0.1", self.port), 10)
+                outside = socket.create_connection((self._host, self.port), 10)
             except OSError:
                 return
             with outside:

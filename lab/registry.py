@@ -42,6 +42,15 @@ auth:
     realm: registry
     path: {root}/htpasswd
 """
+NOTIFIED = """\
+notifications:
+  endpoints:
+    - name: lab
+      url: {url}
+      timeout: 5s
+      threshold: 3
+      backoff: 1s
+"""
 
 
 class Registry(Server):
@@ -73,6 +82,7 @@ class Registry(Server):
         self.address = address
         self.user = user
         self.password = ""  # that it takes
+        self.notified = ""  # a URL inside that is told of every push, as of the next start
         self.port = int(hosts[0].partition(":")[2] or 443)
         self._log = log
         self._pushed = pushed
@@ -94,7 +104,8 @@ class Registry(Server):
     def launch(self) -> Process:
         """Start docker-registry."""
         settings = self.root / "registry.yml"
-        settings.write_text(SETTINGS.format(root=self.root, address=self.address, port=self.port))
+        text = SETTINGS.format(root=self.root, address=self.address, port=self.port)
+        settings.write_text(text + (NOTIFIED.format(url=self.notified) if self.notified else ""))
         return Process(self.namespaces.command("docker-registry", "serve", str(settings)), self._log)
 
     def answers(self) -> bool:

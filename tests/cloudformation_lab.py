@@ -103,10 +103,12 @@ class StrictAws(Aws):
         root: a directory of its own.
         log: where its output goes.
         tls: serve HTTPS, with a certificate of its own.
+        host: the address that is in its URLs, for clients that cannot reach it at `ADDRESS`.
     """
 
-    def __init__(self, root: Path, log: Path, tls: bool = True) -> None:
+    def __init__(self, root: Path, log: Path, tls: bool = True, host: str = ADDRESS) -> None:
         self.tls = tls
+        self.host = host
         self.certificate = root / "certificate.pem"
         super().__init__(root, log)
         self.endpoint = f"http{'s' if tls else ''}://{ADDRESS}:{self.port}"
@@ -117,7 +119,9 @@ class StrictAws(Aws):
 
     def _certify(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        asked = f"-subj /CN=aws -addext subjectAltName=IP:{ADDRESS} -days 2 -keyout {root}/key.pem"
+        asked = (
+            f"-subj /CN=aws -addext subjectAltName=IP:{ADDRESS},IP:{self.host} -days 2 -keyout {root}/key.pem"
+        )
         command = f"openssl req -x509 -newkey rsa:2048 -nodes {asked} -out {self.certificate}"
         subprocess.run(command.split(), check=True, capture_output=True)
 
@@ -125,7 +129,7 @@ class StrictAws(Aws):
         """Start the emulator."""
         settings = {
             "BIND_HOST": ADDRESS,
-            "MINISTACK_HOST": ADDRESS,
+            "MINISTACK_HOST": self.host,
             "GATEWAY_PORT": str(self.port),
             "DOCKER_HOST": "unix:///nonexistent",
             "MINISTACK_ACCOUNT_ID": ACCOUNT,
@@ -200,6 +204,19 @@ class StrictAws(Aws):
         """Physical names of a stack's resources of one type."""
         told = self.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
         return [one["PhysicalResourceId"] for one in told if one["ResourceType"] == kind]
+
+    def left(self) -> list[str]:
+        """Names of all that somebody has made here: stacks, queues, rules, users, policies, repositories."""
+        stacks = self.client("cloudformation").describe_stacks()["Stacks"]
+        iam = self.client("iam")
+        return [
+            *(one["StackName"] for one in stacks if one["StackStatus"] != "DELETE_COMPLETE"),
+            *self.client("sqs").list_queues().get("QueueUrls", []),
+            *(one["Name"] for one in self.client("events").list_rules()["Rules"]),
+            *(one["UserName"] for one in iam.list_users()["Users"]),
+            *(one["PolicyName"] for one in iam.list_policies(Scope="Local")["Policies"]),
+            *(one["repositoryName"] for one in self.client("ecr").describe_repositories()["repositories"]),
+        ]
 
     def key(self, user: str) -> dict[str, str]:
         """A new access key of a user, as environment variables."""

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from stack_lab import OURS, Flow, Stack, flower
 
-from lab import HOST, container, wait_until
+from lab import HOST, wait_until
 
 pytestmark = pytest.mark.real
 WEB = "team/web:latest"
