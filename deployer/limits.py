@@ -131,6 +131,8 @@ class Pace:
 
     def take(self, now: datetime) -> float:
         """Count an update as begun; the seconds to wait, and nothing counted, if it may not begin yet."""
+        if not self._gap:
+            return 0.0  # threads come with times of their own, one of them always a little late
         with self._lock:
             if now < self._next:
                 return (self._next - now).total_seconds()

@@ -93,4 +93,6 @@ def test_pace_spaces_what_begins_and_takes_back_what_did_not():
 
 
 def test_without_a_limit_everything_begins():
-    assert [Pace().take(NOW) for _ in range(3)] == [0, 0, 0]
+    pace = Pace()
+    earlier = [NOW - timedelta(seconds=number) for number in range(3)]
+    assert [pace.take(now) for now in earlier] == [0, 0, 0], "threads come with times of their own"
