@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -30,8 +30,8 @@ class Swarm(Protocol):
     def service(self, name: str) -> Service:
         """Read one service by name or id; NoSuchServiceError if there is none."""
 
-    def tasks(self, service_id: str) -> Sequence[Mapping[str, Any]]:
-        """Read the tasks of a service, with those of its recent past."""
+    def tasks(self, *service_ids: str) -> Sequence[Mapping[str, Any]]:
+        """Read the tasks of services, with those of their recent past."""
 
     def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
         """Ask the image's registry what the image is, with these credentials."""
@@ -39,8 +39,8 @@ class Swarm(Protocol):
     def update(self, service: Service, spec: Mapping[str, Any], credentials: Credentials | None) -> None:
         """Write a spec over the version that was read; StaleVersionError if it is no longer the newest."""
 
-    def services(self) -> Sequence[Service]:
-        """Read all services."""
+    def services(self, *ids: str, keep: Callable[[Service], bool] | None = None) -> Sequence[Service]:
+        """Read all services or those of the ids, and return those that `keep` wants."""
 
     def ledger(self) -> Ledger:
         """Read what belongs to the whole Swarm."""

@@ -7,15 +7,18 @@ that was read with `insertDefaults` and changes nothing when only the digest mov
 from __future__ import annotations
 
 import base64
+import codecs
 import json
+import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import docker
 import requests
 from docker.errors import DockerException
+from docker.transport import UnixHTTPAdapter
 from docker.utils import kwargs_from_env
 
 from deployer import limits
@@ -33,6 +36,9 @@ from deployer.limits import Ledger
 from deployer.ports import Credentials
 from deployer.services import Manifest, Service
 
+READ_BYTES = 128 * 1024  # of a list at a time
+SEPARATORS = re.compile(r"[\s,]*")
+_DECODER = json.JSONDecoder()
 TIMEOUT = 30  # seconds for one request; the engine itself asks the registry within some of them
 ENGINE = "Docker engine"
 
@@ -47,9 +53,14 @@ class DockerSwarm:
         self._connected: docker.APIClient | None = None
         self._lock = threading.Lock()
 
-    def services(self) -> list[Service]:
-        """All services of the Swarm."""
-        return [Service(raw) for raw in self._get("/services")]
+    def services(self, *ids: str, keep: Callable[[Service], bool] | None = None) -> list[Service]:
+        """All services of the Swarm, or those of the ids, as far as `keep` wants them.
+
+        The others are not kept in memory: of a large Swarm that would be tens of megabytes for each push.
+        """
+        params = {"filters": json.dumps({"id": ids})} if ids else {}
+        found = map(Service, self._each("/services", params=params))
+        return [service for service in found if keep is None or keep(service)]
 
     def service(self, name: str) -> Service:
         """One service by its name or id.
@@ -68,9 +79,9 @@ class DockerSwarm:
         told: Mapping[str, Any] = self._get("/info")
         return told
 
-    def tasks(self, service_id: str) -> Sequence[Mapping[str, Any]]:
-        """The tasks of a service, with those of its recent past (the engine keeps five for each slot)."""
-        filters = json.dumps({"service": [service_id]})
+    def tasks(self, *service_ids: str) -> Sequence[Mapping[str, Any]]:
+        """The tasks of services, with those of their recent past (the engine keeps five for each slot)."""
+        filters = json.dumps({"service": service_ids})
         tasks: Sequence[Mapping[str, Any]] = self._get("/tasks", params={"filters": filters})
         return tasks
 
@@ -132,6 +143,16 @@ class DockerSwarm:
     def _get(self, path: str, **options: Any) -> Any:
         return self._request("GET", path, **options).json()
 
+    def _each(self, path: str, **options: Any) -> Iterator[Any]:
+        """The elements of a list, read one after another."""
+        answer = self._request("GET", path, stream=True, **options)
+        try:
+            yield from elements(answer.iter_content(READ_BYTES))
+        except (requests.RequestException, ValueError) as fault:
+            raise TemporaryError(f"{ENGINE} has broken off its answer: {_brief(fault)}") from fault
+        finally:
+            answer.close()
+
     def _request(
         self, method: str, path: str, *, missing: str = "", whom: str = ENGINE, **options: Any
     ) -> requests.Response:
@@ -156,7 +177,51 @@ class DockerSwarm:
             if self._connected is None:
                 # Asks the engine for its API version, so it can fail, and is tried again at the next call.
                 self._connected = docker.APIClient(**kwargs_from_env(), version="auto", timeout=TIMEOUT)
+                _keep_connections(self._connected)
             return self._connected
+
+
+class _OnePool(UnixHTTPAdapter):
+    """Connections to a Unix socket that are used again. docker-py (7.1) keeps a pool for each path."""
+
+    def get_connection(self, url: str | bytes, proxies: Mapping[str, str] | None = None) -> Any:
+        del url
+        return super().get_connection("http+docker://localhost", proxies)
+
+
+def _keep_connections(client: docker.APIClient) -> None:
+    adapter = client.get_adapter(client.base_url)
+    if type(adapter) is UnixHTTPAdapter:
+        client.mount("http+docker://", _OnePool(f"http+unix://{adapter.socket_path}", TIMEOUT))
+        client.trust_env = False  # proxies and netrc files are looked for at each request
+
+
+def elements(chunks: Iterable[bytes]) -> Iterator[Any]:
+    """The elements of a JSON array, out of its text in pieces of any size.
+
+    `null` is an empty one, as Go writes a slice that was never made.
+
+    Raises:
+        ValueError: it is no array, or it has no end.
+    """
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    text, place, begun = "", 0, False
+    for chunk in chunks:
+        text, place = text[place:] + decode(chunk), 0
+        while True:
+            place = SEPARATORS.match(text, place).end()  # type: ignore[union-attr]
+            if not begun and text[place : place + 1] == "[":
+                begun, place = True, place + 1
+                continue
+            if not begun or text[place : place + 1] in {"", "]"}:
+                break
+            try:
+                element, place = _DECODER.raw_decode(text, place)
+            except json.JSONDecodeError:
+                break  # its end is in a later chunk
+            yield element
+    if text[place:].strip() != ("]" if begun else "null"):
+        raise ValueError(f"no end of a list: {text[place:][:80]!r}")
 
 
 def _path(name: str) -> str:

@@ -14,14 +14,16 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from deployer import catchup, events, metrics, refresh
+from deployer import catchup, events, fanout, metrics, refresh
 from deployer.app import app, credentials_age, deployer, notifier, reconcile_interval, swarm
 from deployer.bus import DurableTask
 from deployer.cases import Outcome, Request
 from deployer.core import Report, Watch
-from deployer.errors import DeploymentFailedError, TemporaryError
+from deployer.errors import DeploymentFailedError, TemporaryError, brief
 from deployer.labels import concerns
 from deployer.logs import about
+from deployer.parcels import Parcel
+from deployer.services import Service
 
 log = logging.getLogger(__name__)
 
@@ -89,25 +91,70 @@ def image_pushed(
 
 
 def _fan_out(task: Any, pushed: events.Deploy, memory: dict[str, Any]) -> dict[str, Any]:
+    ids = tuple[str, ...](memory.get("services") or ())  # of a part of those that follow the push
     try:
-        services = [s for s in swarm().services() if concerns(s, pushed.image)]
+        services = swarm().services(*ids, keep=lambda s: concerns(s, pushed.image))
+        part, *others = [services] if ids else fanout.parts(services)
+        count = memory.get("count", len(services))
+        _send_parts(pushed, others, len(part), count)
+        requests = [_request_of(pushed, service) for service in part]
+        begun = fanout.begin(deployer(), part, requests)
+        _send_begun(pushed, begun, memory.get("place", 0), count)
     except TemporaryError as fault:
         raise _again_later(task, fault, memory) from fault
-    begun = {}
-    for service in services:
-        origin = {
-            "by": "event",
-            "event": pushed.id,
+    names = {service.name: task_id(pushed.id, service.id) for service in services}
+    if not ids:
+        text = "Push of %s is followed by %d services: %s"
+        log.info(text, pushed.image, len(names), ", ".join(sorted(names)) or "-")
+    return {"event": pushed.id, "image": str(pushed.image), "services": names}
+
+
+def _request_of(pushed: events.Deploy, service: Service) -> Request:
+    number, at = task_id(pushed.id, service.id), pushed.pushed_at.isoformat()
+    return Request(task=number, by="event", event=pushed.id, hint=pushed.digest, pushed_at=at)
+
+
+def _send_parts(pushed: events.Deploy, others: Sequence[Sequence[Service]], place: int, count: int) -> None:
+    """Hand all parts but the first to whichever worker is free."""
+    parcel = Parcel()
+    for number, part in enumerate(others):
+        ids = [service.id for service in part]
+        memory = {"services": ids, "place": place, "count": count}
+        place += len(part)
+        with parcel.gather(number):
+            image_pushed.apply_async(
+                (pushed.event,), {"deployment": memory}, task_id=task_id(pushed.id, *ids)
+            )
+    _dispatch(parcel)
+
+
+def _send_begun(pushed: events.Deploy, looks: Sequence[fanout.Begun], place: int, count: int) -> None:
+    """Let each service's deployment go on as a task of its own."""
+    parcel = Parcel()
+    for number, look in enumerate(looks):
+        request, step = look.request, look.step
+        memory: dict[str, Any] = {
+            "by": request.by,
+            "event": request.event,
             "image": str(pushed.image),
-            "hint": pushed.digest,
-            "pushed_at": pushed.pushed_at.isoformat(),
+            "hint": request.hint,
+            "pushed_at": request.pushed_at,
         }
-        begun[service.name] = task_id(pushed.id, service.id)
-        update_service.apply_async((service.name,), {"deployment": origin}, task_id=begun[service.name])
-    log.info(
-        "Push of %s is followed by %d services: %s", pushed.image, len(begun), ", ".join(sorted(begun)) or "-"
-    )
-    return {"event": pushed.id, "image": str(pushed.image), "services": begun}
+        options: dict[str, Any] = {}
+        if step and step.watch:
+            metrics.update_begun(request.pushed_at, datetime.now(UTC))
+            memory |= {"watch": asdict(step.watch), "quiet": dict(step.quiet)}
+            options["countdown"] = fanout.next_look(place + number, count)
+        with parcel.gather(number):
+            update_service.apply_async(
+                (look.service.name,), {"deployment": memory}, task_id=request.task, **options
+            )
+    _dispatch(parcel)
+
+
+def _dispatch(parcel: Parcel) -> None:
+    for fault in parcel.send().values():
+        raise TemporaryError(f"SQS has not taken a task: {brief(fault)}") from fault
 
 
 @app.task(

@@ -9,7 +9,7 @@ failure actions, an engine rollback that takes the labels back as well.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -105,20 +105,22 @@ class FakeSwarm:
 
     # -- the ports ---------------------------------------------------------------------------------
 
-    def services(self) -> list[Service]:
-        """All services."""
-        return [Service(deepcopy(raw)) for raw in self.raw.values()]
+    def services(self, *ids: str, keep: Callable[[Service], bool] | None = None) -> list[Service]:
+        """All services or those of the ids, as far as `keep` wants them."""
+        found = [Service(deepcopy(raw)) for raw in self.raw.values() if not ids or raw["ID"] in ids]
+        return [service for service in found if keep is None or keep(service)]
 
     def service(self, name: str) -> Service:
         """One service by name or id."""
         return Service(deepcopy(self.raw[self._name(name)]))
 
-    def tasks(self, service_id: str) -> Sequence[Mapping[str, Any]]:
-        """A service's tasks: as many old ones for each slot as the engine keeps by default."""
-        tasks = self.history[self._name(service_id)]
+    def tasks(self, *service_ids: str) -> Sequence[Mapping[str, Any]]:
+        """Services' tasks: as many old ones for each slot as the engine keeps by default."""
         kept = []
-        for _, group in itertools.groupby(sorted(tasks, key=lambda t: t["Slot"]), key=lambda t: t["Slot"]):
-            kept += list(group)[-6:]
+        for tasks in (self.history[self._name(service_id)] for service_id in service_ids):
+            by_slot = sorted(tasks, key=lambda t: t["Slot"])
+            for _, group in itertools.groupby(by_slot, key=lambda t: t["Slot"]):
+                kept += list(group)[-6:]
         return deepcopy(kept)
 
     def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
@@ -194,6 +196,7 @@ class FakeSwarm:
         self.history[name].append(
             {
                 "ID": f"{name}.{slot}.{len(self.history[name])}",
+                "ServiceID": f"id-{name}",
                 "Slot": slot,
                 "Spec": deepcopy(spec),
                 "CreatedAt": self.now.isoformat(),

@@ -277,7 +277,7 @@ def test_the_socket_proxy_lets_through_what_the_deployer_asks_and_nothing_else(l
 def test_the_proxy_knows_every_call_that_the_deployer_makes():
     """A new call needs a line in haproxy.cfg, and then one here."""
     code = (ROOT / "deployer" / "swarm.py").read_text()
-    calls = re.findall(r'_get\(\s*f?"(/[^"]*)"', code)
+    calls = re.findall(r'_(?:get|each)\(\s*f?"(/[^"]*)"', code)
     calls += [
         f"{method} {path}" for method, path in re.findall(r'_request\(\s*"(\w+)",\s*f?"(/[^"]*)"', code)
     ]
