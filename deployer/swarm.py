@@ -1,4 +1,4 @@
-"""The edge to the Docker engine: the only module that speaks its API and knows its errors.
+"""The edge to the Docker engine: the only module that knows its API and its errors.
 
 Works on raw specs through docker-py's low-level client: the high-level `Service.update` writes back a spec
 that was read with `insertDefaults` and changes nothing when only the digest moved.
@@ -7,21 +7,13 @@ that was read with `insertDefaults` and changes nothing when only the digest mov
 from __future__ import annotations
 
 import base64
-import codecs
 import json
-import re
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-import docker
-import requests
-from docker.errors import DockerException
-from docker.transport import UnixHTTPAdapter
-from docker.utils import kwargs_from_env
-
 from deployer import limits
+from deployer.engine import Answer, Engine, NoAnswerError
 from deployer.errors import (
     AccessDeniedError,
     DeployerError,
@@ -36,10 +28,6 @@ from deployer.limits import Ledger
 from deployer.ports import Credentials
 from deployer.services import Manifest, Service
 
-READ_BYTES = 128 * 1024  # of a list at a time
-SEPARATORS = re.compile(r"[\s,]*")
-_DECODER = json.JSONDecoder()
-TIMEOUT = 30  # seconds for one request; the engine itself asks the registry within some of them
 ENGINE = "Docker engine"
 
 
@@ -50,8 +38,7 @@ class DockerSwarm:
     """
 
     def __init__(self) -> None:
-        self._connected: docker.APIClient | None = None
-        self._lock = threading.Lock()
+        self._engine = Engine()
 
     def services(self, *ids: str, keep: Callable[[Service], bool] | None = None) -> list[Service]:
         """All services of the Swarm, or those of the ids, as far as `keep` wants them.
@@ -114,8 +101,8 @@ class DockerSwarm:
             "POST",
             f"/services/{_path(service.id)}/update",
             params={"version": service.version},
-            headers={**_auth_header(credentials), "Content-Type": "application/json"},
-            data=json.dumps(spec),
+            headers=_auth_header(credentials),
+            body=spec,
             missing=f"service {service.name} is gone",
         )
 
@@ -136,26 +123,30 @@ class DockerSwarm:
         # The engine wants content, and refuses a change of it.
         spec = {"Name": limits.NAME, "Labels": dict(labels), "Data": base64.b64encode(b"deployer").decode()}
         if read.id is None:
-            self._request("POST", "/configs/create", json=spec)
+            self._request("POST", "/configs/create", body=spec)
         else:
-            self._request("POST", f"/configs/{read.id}/update", params={"version": read.version}, json=spec)
+            self._request("POST", f"/configs/{read.id}/update", params={"version": read.version}, body=spec)
 
     def _get(self, path: str, **options: Any) -> Any:
-        return self._request("GET", path, **options).json()
-
-    def _each(self, path: str, **options: Any) -> Iterator[Any]:
-        """The elements of a list, read one after another."""
-        answer = self._request("GET", path, stream=True, **options)
+        answer = self._request("GET", path, **options)
         try:
-            yield from elements(answer.iter_content(READ_BYTES))
-        except (requests.RequestException, ValueError) as fault:
-            raise TemporaryError(f"{ENGINE} has broken off its answer: {_brief(fault)}") from fault
-        finally:
-            answer.close()
+            return answer.json()
+        except ValueError as fault:
+            raise TemporaryError(f"{ENGINE} answers no JSON: {answer.message[:200]}") from fault
+
+    def _each(self, path: str, params: Mapping[str, Any]) -> Iterator[Any]:
+        """The elements of a list, read one after another; raises as `_request`."""
+        try:
+            found = self._engine.each(path, params)
+            if isinstance(found, Answer):
+                raise _error(found, "", ENGINE)
+            yield from found
+        except NoAnswerError as fault:
+            raise TemporaryError(f"{ENGINE} does not answer (DOCKER_HOST): {fault}") from fault
 
     def _request(
         self, method: str, path: str, *, missing: str = "", whom: str = ENGINE, **options: Any
-    ) -> requests.Response:
+    ) -> Answer:
         """One request to the engine.
 
         Raises:
@@ -163,65 +154,12 @@ class DockerSwarm:
             PermanentError: the engine refuses the request; what to do is in the message.
         """
         try:
-            client = self._client()
-            url = f"{client.base_url}/v{client.api_version}{path}"
-            answer: requests.Response = client.request(method, url, timeout=TIMEOUT, **options)
-        except (requests.RequestException, DockerException) as fault:
-            raise TemporaryError(f"{ENGINE} does not answer (DOCKER_HOST): {_brief(fault)}") from fault
-        if not answer.ok:
+            answer = self._engine.ask(method, path, **options)
+        except NoAnswerError as fault:
+            raise TemporaryError(f"{ENGINE} does not answer (DOCKER_HOST): {fault}") from fault
+        if answer.status >= 300:
             raise _error(answer, missing, whom)
         return answer
-
-    def _client(self) -> docker.APIClient:
-        with self._lock:
-            if self._connected is None:
-                # Asks the engine for its API version, so it can fail, and is tried again at the next call.
-                self._connected = docker.APIClient(**kwargs_from_env(), version="auto", timeout=TIMEOUT)
-                _keep_connections(self._connected)
-            return self._connected
-
-
-class _OnePool(UnixHTTPAdapter):
-    """Connections to a Unix socket that are used again. docker-py (7.1) keeps a pool for each path."""
-
-    def get_connection(self, url: str | bytes, proxies: Mapping[str, str] | None = None) -> Any:
-        del url
-        return super().get_connection("http+docker://localhost", proxies)
-
-
-def _keep_connections(client: docker.APIClient) -> None:
-    adapter = client.get_adapter(client.base_url)
-    if type(adapter) is UnixHTTPAdapter:
-        client.mount("http+docker://", _OnePool(f"http+unix://{adapter.socket_path}", TIMEOUT))
-        client.trust_env = False  # proxies and netrc files are looked for at each request
-
-
-def elements(chunks: Iterable[bytes]) -> Iterator[Any]:
-    """The elements of a JSON array, out of its text in pieces of any size.
-
-    `null` is an empty one, as Go writes a slice that was never made.
-
-    Raises:
-        ValueError: it is no array, or it has no end.
-    """
-    decode = codecs.getincrementaldecoder("utf-8")().decode
-    text, place, begun = "", 0, False
-    for chunk in chunks:
-        text, place = text[place:] + decode(chunk), 0
-        while True:
-            place = SEPARATORS.match(text, place).end()  # type: ignore[union-attr]
-            if not begun and text[place : place + 1] == "[":
-                begun, place = True, place + 1
-                continue
-            if not begun or text[place : place + 1] in {"", "]"}:
-                break
-            try:
-                element, place = _DECODER.raw_decode(text, place)
-            except json.JSONDecodeError:
-                break  # its end is in a later chunk
-            yield element
-    if text[place:].strip() != ("]" if begun else "null"):
-        raise ValueError(f"no end of a list: {text[place:][:80]!r}")
 
 
 def _path(name: str) -> str:
@@ -240,17 +178,6 @@ def _auth_header(credentials: Credentials | None) -> dict[str, str]:
     return {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()}
 
 
-def _brief(fault: Exception) -> str:
-    return str(fault).split("\n", 1)[0][:200]
-
-
-def _message(answer: requests.Response) -> str:
-    try:
-        return str(answer.json()["message"])[:500]
-    except (ValueError, KeyError, TypeError):
-        return answer.text.strip()[:500] or str(answer.reason)
-
-
 # What the engine says of a registry's answer comes with statuses of its own choice (a missing manifest is
 # 404 in one release and 500 in another), so its words decide where they are known.
 DENIED = (
@@ -264,8 +191,8 @@ DENIED = (
 ABSENT = ("manifest unknown", "not found", "name unknown", "no such")
 
 
-def _error(answer: requests.Response, missing: str, whom: str) -> DeployerError:
-    status, message = answer.status_code, _message(answer)
+def _error(answer: Answer, missing: str, whom: str) -> DeployerError:
+    status, message = answer.status, answer.message
     words = message.lower()
     if "update out of sequence" in words or (status == 409 and "already exists" in words):
         return StaleVersionError(message)

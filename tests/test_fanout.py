@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployer import fanout
+from deployer.engine import elements
 from deployer.errors import TemporaryError
 from deployer.fanout import PART_SERVICES, PART_TASKS, Together, begin, parts
 from deployer.limits import set_freeze
 from deployer.cases import Outcome, Request, Rules
 from deployer.rollout import Again, Deployer
 from deployer.services import Service
-from deployer.swarm import elements
 from deployer.testing import FakeSwarm
 
 REPO = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/api"
