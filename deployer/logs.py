@@ -1,19 +1,20 @@
 """One line for an event worth a person's attention, key=value (logfmt) or JSON, with ids of what it is about.
 
 Modules log with the standard library; `about` adds `event`, `task` and `service` to all that is logged
-within it, so that one search for an event's id follows a push through bridge, task and update. structlog
-does the formatting (its ProcessorFormatter takes the standard library's records).
+within it, so that one search for an event's id follows a push through bridge, task and update.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import sys
-from contextlib import AbstractContextManager
-from typing import Any
-
-import structlog
-from structlog.contextvars import bound_contextvars
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from types import MappingProxyType
 
 # Celery logs every look at a roll-out as a task received and succeeded.
 CHATTY = (
@@ -26,8 +27,10 @@ CHATTY = (
     "celery.app.trace",
     "celery.worker.strategy",
 )
-FIRST = ["time", "level", "logger", "msg"]
 EXTRA = ("outcome", "duration", "image", "previous")  # what a line may carry beside its ids
+NEEDS_QUOTES = re.compile(r'[\s="\\\x00-\x1f\x7f]|^$')
+
+_ids: ContextVar[Mapping[str, str]] = ContextVar("ids", default=MappingProxyType({}))
 
 
 def configure(level: str | int, form: str = "logfmt") -> None:
@@ -37,32 +40,52 @@ def configure(level: str | int, form: str = "logfmt") -> None:
         level: of the standard library.
         form: `logfmt` or `json`.
     """
-    json = form == "json"
-    renderer: Any = (
-        structlog.processors.JSONRenderer()
-        if json
-        else structlog.processors.LogfmtRenderer(key_order=FIRST, drop_missing=True)
-    )
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[
-            structlog.contextvars.merge_contextvars,
-            structlog.stdlib.add_log_level,
-            structlog.stdlib.add_logger_name,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-            structlog.stdlib.ExtraAdder(allow=EXTRA),
-            structlog.processors.format_exc_info,
-            structlog.processors.EventRenamer("msg", "event_id"),
-        ],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-    )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+    handler.setFormatter(Lines(form == "json"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-def about(*, event: str | None = None, **ids: str | None) -> AbstractContextManager[None]:
+@contextmanager
+def about(**ids: str | None) -> Iterator[None]:
     """Add the ids of an event, a task, a service to all that this thread logs within the context."""
-    # structlog calls the message "event" until it is renamed.
-    return bound_contextvars(**{k: v for k, v in {"event_id": event, **ids}.items() if v})
+    before = _ids.set({**_ids.get(), **{name: value for name, value in ids.items() if value}})
+    try:
+        yield
+    finally:
+        _ids.reset(before)
+
+
+class Lines(logging.Formatter):
+    """Each record as one line.
+
+    Args:
+        as_json: an object of JSON; else logfmt, in which a text is quoted and escaped where it has to be.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        super().__init__()
+        self._as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
+        told: dict[str, object] = {
+            "time": at.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "msg": record.getMessage(),
+            **_ids.get(),
+            **{name: getattr(record, name) for name in EXTRA if getattr(record, name, None) is not None},
+        }
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        if self._as_json:
+            return json.dumps(told, default=repr)
+        return " ".join(f"{name}={_plain(value)}" for name, value in told.items())
+
+
+def _plain(value: object) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=not text.isprintable()) if NEEDS_QUOTES.search(text) else text

@@ -1,8 +1,15 @@
 """One line for an event, with its ids, in the two forms."""
 
 import json
+import logging
+import re
 import subprocess
 import sys
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deployer import logs
 
 CODE = """
 import logging, sys
@@ -55,3 +62,18 @@ def test_json_says_the_same():
     assert broken["task"] == "t-1"
     assert "boom" in broken["exception"]
     assert set(after) == {"time", "level", "logger", "msg"}
+
+
+@given(
+    st.dictionaries(st.sampled_from(["event", "task", "service"]), st.text(min_size=1)), st.text(min_size=1)
+)
+def test_no_text_makes_two_lines_of_one_or_another_key(ids, text):
+    record = logging.LogRecord("deployer", logging.INFO, "", 0, "%s", (text,), None)
+    with logs.about(**ids):
+        line, told = logs.Lines(as_json=False).format(record), logs.Lines(as_json=True).format(record)
+    assert len(line.splitlines()) == len(told.splitlines()) == 1
+    assert json.loads(told) | ids | {"msg": text} == json.loads(told)
+    found = re.findall(r'([a-z]+)=("(?:[^"\\]|\\.)*"|[^\s"=]+)(?: |$)', line)
+    read = {key: json.loads(value) if value.startswith('"') else value for key, value in found}
+    assert {key: read[key] for key in [*ids, "msg"]} == ids | {"msg": text}
+    assert set(read) == {"time", "level", "logger", "msg", *ids}
