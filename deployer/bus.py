@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+import boto3
 from amqp.protocol import queue_declare_ok_t
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -49,6 +51,8 @@ QUICK = Config(
 
 _pollers: weakref.WeakSet[Poller] = weakref.WeakSet()
 _clients: dict[tuple[object, ...], Any] = {}
+_sessions: dict[tuple[object, ...], boto3.Session] = {}
+_building = threading.Lock()
 
 
 def register() -> None:
@@ -271,17 +275,34 @@ class Channel(SQS.Channel):
             config=config,
         )
 
-    def _new_boto_client(self, service: Any, *identity: Any, config: Any = None, **options: Any) -> Any:
-        """One client for all channels of the process: each costs 0.1 s and some megabytes."""
+    def _new_boto_client(
+        self,
+        service: Any,
+        region: str | None,
+        access_key_id: str | None,
+        secret_access_key: str | None,
+        session_token: str | None = None,
+        config: Config | None = None,
+    ) -> Any:
+        """One client for all channels of the process: each costs 0.1 s, and a session some megabytes."""
         config = config or QUICK
-        also = repr((options, self.transport_options.get("client-config")))
-        place = (self.endpoint_url, self.is_secure)
+        options = self.transport_options.get("client-config") or {}
         # A child process must not share its parent's connections.
-        key = (os.getpid(), service, identity, place, config.read_timeout, also)
-        if key not in _clients:
-            build = SQS.Channel._new_boto_client
-            _clients[key] = build(self, service, *identity, config=config, **options)
-        return _clients[key]
+        identity = (os.getpid(), region, access_key_id, secret_access_key, session_token)
+        key = (service, identity, self.endpoint_url, self.is_secure, config.read_timeout, repr(options))
+        with _building:
+            if key not in _clients:
+                if identity not in _sessions:
+                    _sessions[identity] = boto3.Session(
+                        access_key_id, secret_access_key, session_token, region
+                    )
+                _clients[key] = _sessions[identity].client(
+                    service,
+                    use_ssl=self.is_secure is not False,
+                    endpoint_url=self.endpoint_url,
+                    config=Config(**options).merge(config),
+                )
+            return _clients[key]
 
 
 class Transport(SQS.Transport):

@@ -13,16 +13,13 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-import docker
-import requests
 import urllib3
-from docker.errors import DockerException
-from docker.transport import UnixHTTPAdapter
-from docker.transport.unixconn import UnixHTTPConnectionPool
-from docker.utils import kwargs_from_env
+
+if TYPE_CHECKING:
+    import docker
 
 TIMEOUT = 30  # seconds for one request; the engine itself asks the registry within some of them
 CONNECTIONS = 10  # that are kept
@@ -111,6 +108,10 @@ class Engine:
     def _send(self) -> Send:
         with self._lock:
             if self._sender is None:
+                # Imported here because a worker can take tasks before it needs them (60 ms).
+                import docker
+                from docker.utils import kwargs_from_env
+
                 # Asks the engine for its API version, so it can fail, and is tried again at the next call.
                 client = docker.APIClient(**kwargs_from_env(), version="auto", timeout=TIMEOUT)
                 self._sender = _over_socket(client) or _over_docker(client)
@@ -124,13 +125,21 @@ class _Broken:
         pass
 
     def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> None:
-        if isinstance(
-            fault, (urllib3.exceptions.HTTPError, requests.RequestException, DockerException, OSError)
-        ):
+        if isinstance(fault, (urllib3.exceptions.HTTPError, OSError)) or _is_dockers(fault):
             raise NoAnswerError(str(fault).split("\n", 1)[0][:200]) from fault
 
 
+def _is_dockers(fault: BaseException | None) -> bool:
+    # requests' own are OSErrors.
+    from docker.errors import DockerException
+
+    return isinstance(fault, DockerException)
+
+
 def _over_socket(client: docker.APIClient) -> Send | None:
+    from docker.transport import UnixHTTPAdapter
+    from docker.transport.unixconn import UnixHTTPConnectionPool
+
     adapter = client.get_adapter(client.base_url)
     if not isinstance(adapter, UnixHTTPAdapter):
         return None

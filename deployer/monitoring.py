@@ -39,8 +39,6 @@ from celery.worker.control import Panel
 from kombu import Connection, Producer
 from kombu.exceptions import OperationalError
 from kombu.pidbox import Node
-from kombu.transport import redis
-from kombu.utils.json import dumps
 from kombu.utils.url import maybe_sanitize_url
 
 log = logging.getLogger(__name__)
@@ -117,7 +115,7 @@ class Monitoring(Connection):
         }
         if not patient:
             options |= {"max_retries": 1, "connect_retries_timeout": TIMEOUT}
-        super().__init__(url, transport=Transport, transport_options=options)
+        super().__init__(url, transport="deployer.pubsub:Transport", transport_options=options)
 
     def clone(self, **options: Any) -> Monitoring:
         """Another connection to the same Redis."""
@@ -128,24 +126,6 @@ class Monitoring(Connection):
         """What is shown to people; no password. Flower finds no broker in it whose queues it could count."""
         del args, options
         return self._told
-
-
-class Channel(redis.Channel):
-    """Kombu's channel, which also tells how many heard what was published last."""
-
-    listeners = 0
-
-    def _put_fanout(self, exchange: str, message: Any, routing_key: str, **options: Any) -> None:
-        del options
-        with self.conn_or_acquire() as client:
-            topics = self._get_publish_topics(exchange, routing_key)
-            self.listeners = sum(client.publish(topic, dumps(message)) for topic in topics)
-
-
-class Transport(redis.Transport):
-    """Kombu's transport with `Channel`."""
-
-    Channel = Channel
 
 
 # -- events ---------------------------------------------------------------------------------------------

@@ -15,14 +15,11 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import docker.auth
-
 from deployer.aws import Accounts, Role
 from deployer.errors import AccessDeniedError, PermanentError
 from deployer.images import EcrRegistry, Image
 from deployer.ports import Credentials
 from deployer.ranking import Tag
-from deployer.tags import MAX_PAGES, MAX_TAGS, PAGE, listed, too_many
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr.type_defs import ImageDetailTypeDef
@@ -111,6 +108,8 @@ class Registries:
             TemporaryError: the registry or AWS cannot be reached, throttles or answers 5xx.
             PermanentError: as for `credentials`, or the registry's answer is of no use.
         """
+        from deployer.tags import listed  # it needs requests, 40 ms that a worker's start need not wait for
+
         registry = image.ecr
         if registry is None or login is not None:
             return listed(image, self.credentials(image, login))
@@ -172,6 +171,8 @@ def _authorize(accounts: Accounts, registry: EcrRegistry, host: str) -> _Token:
 
 
 def _described(accounts: Accounts, registry: EcrRegistry, image: Image) -> list[Tag]:
+    from deployer.tags import MAX_PAGES, MAX_TAGS, PAGE, too_many
+
     tags: dict[str, Tag] = {}
     where = f"for {image.repository} of account {registry.account} in {registry.region}"
     with accounts.ecr(registry, "ecr:DescribeImages", where) as client:
@@ -203,6 +204,8 @@ def _is_image(detail: ImageDetailTypeDef) -> bool:
 
 def _configured(image: Image) -> Credentials | None:
     """What `docker login` stored for the image's registry in $DOCKER_CONFIG (credential helpers too)."""
+    import docker.auth  # 60 ms that only other registries than ECR need
+
     host = docker.auth.INDEX_NAME if image.host == "docker.io" else image.host
     try:
         found = docker.auth.load_config().resolve_authconfig(host)

@@ -20,7 +20,6 @@ from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployer import registry as registry_module
 from deployer import tags
 from deployer.aws import Accounts
 from deployer.errors import AccessDeniedError, DeployerError, NotFoundError, PermanentError, TemporaryError
@@ -715,9 +714,7 @@ def test_without_the_permission_ecrs_registry_is_asked(ecr, monkeypatch):
     ecr.add_client_error("describe_images", "AccessDeniedException")
     token_of_ecr(ecr)
     asked = []
-    monkeypatch.setattr(
-        registry_module, "listed", lambda image, login: asked.append((image, login)) or [Tag("v1")]
-    )
+    monkeypatch.setattr(tags, "listed", lambda image, login: asked.append((image, login)) or [Tag("v1")])
     assert Registries().tags(ECR) == [Tag("v1")]
     assert asked == [(ECR, Credentials("AWS", PASSWORD, ECR.host))]
 
@@ -729,7 +726,7 @@ def test_without_both_permissions_the_better_one_is_named(ecr, monkeypatch):
     def refuse(image, login):
         raise AccessDeniedError("403")
 
-    monkeypatch.setattr(registry_module, "listed", refuse)
+    monkeypatch.setattr(tags, "listed", refuse)
     with pytest.raises(
         AccessDeniedError, match=r"ecr:DescribeImages for team/api .*ecr:ListImages"
     ) as caught:
@@ -738,7 +735,7 @@ def test_without_both_permissions_the_better_one_is_named(ecr, monkeypatch):
 
 
 def test_too_many_tags_at_ecr(ecr, monkeypatch):
-    monkeypatch.setattr(registry_module, "MAX_TAGS", 1)
+    monkeypatch.setattr(tags, "MAX_TAGS", 1)
     describing(ecr, detail("v1", imageTags=["a", "b"]))
     with pytest.raises(PermanentError, match="more than"):
         Registries().tags(ECR)
