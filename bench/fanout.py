@@ -6,7 +6,7 @@ import time
 
 from bench.place import Place
 from bench.stats import Row, Spread
-from lab import HOST
+from lab import HOST, Queues
 
 IMAGE = "bench/many:latest"
 NOTE = "services without tasks; floor: the updates alone, one after another over one connection"
@@ -23,29 +23,33 @@ def raw_updates(place: Place) -> float:
     return time.perf_counter() - begun
 
 
-def pushed(place: Place, services: int, workers: int) -> float:
-    """The seconds from the event of a push to the last update, with fresh queues and processes."""
-    pair = place.fresh()
-    with place.deployer(pair, workers):
-        digest = place.publish(IMAGE)
-        place.watcher.mark()
-        begun = time.time()
-        place.aws.send(pair.events, place.event_text(IMAGE, digest))
-        return place.watcher.wait(services, 300)[-1] - begun
+def pushed(place: Place, pair: Queues, services: int) -> float:
+    """The seconds from the event of a push to the last update; then until all is quiet."""
+    digest = place.publish(IMAGE)
+    place.watcher.mark()
+    begun = time.time()
+    place.aws.send(pair.events, place.event_text(IMAGE, digest))
+    took = place.watcher.wait(services, 300)[-1] - begun
+    place.drained(pair.events, pair.tasks)
+    return took
 
 
 def run(place: Place) -> list[Row]:
-    """With one worker and with four."""
-    count, repeats = place.size(1000, 50), place.size(2, 1)
+    """With one worker and with four; the first push of each connects, and asks for tokens."""
+    count, repeats = place.size(1000, 50), place.size(3, 1)
     place.publish(IMAGE)
     place.services(IMAGE, count)
     taken: dict[int, list[float]] = {1: [], 4: []}
     floors: dict[int, list[float]] = {1: [], 4: []}
-    for _ in range(repeats):
-        for workers in taken:
-            floors[workers].append(raw_updates(place))
-            taken[workers].append(pushed(place, count, workers))
-            place.say(f"  {workers} workers: {taken[workers][-1]:.1f} s, floor {floors[workers][-1]:.1f} s")
+    for workers in taken:
+        pair = place.fresh()
+        with place.deployer(pair, workers):
+            pushed(place, pair, count)
+            for _ in range(repeats):
+                floors[workers].append(raw_updates(place))
+                taken[workers].append(pushed(place, pair, count))
+                said = f"  {workers} workers: {taken[workers][-1]:.1f} s, floor {floors[workers][-1]:.1f} s"
+                place.say(said)
     place.services(IMAGE, 0)
     return [
         Row(

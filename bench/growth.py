@@ -35,13 +35,15 @@ def fan_out(place: Place) -> Curve:
     sizes = SIZES[: place.size(3, 2)]
     ours, floors = [], []
     place.publish(fanout.IMAGE)
-    for size in sizes:
-        place.services(fanout.IMAGE, size)
-        floors.append(fanout.raw_updates(place))
-        ours.append(fanout.pushed(place, size, 1))
+    pair = place.fresh()
+    with place.deployer(pair):
+        for size in (1, *sizes):
+            place.services(fanout.IMAGE, size)
+            floors.append(fanout.raw_updates(place))
+            ours.append(fanout.pushed(place, pair, size))
     place.services(fanout.IMAGE, 0)
     what = "one push until the last update, by services that follow it"
-    return Curve("growth-fanout", what, "s", sizes, tuple(ours), tuple(floors))
+    return Curve("growth-fanout", what, "s", sizes, tuple(ours[1:]), tuple(floors[1:]))
 
 
 def events(place: Place) -> Curve:
