@@ -7,20 +7,23 @@ first the service, then the registry, and the write is refused if the service ha
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from deployer.errors import DeployerError, StaleVersionError, TemporaryError
+from deployer.cases import Request
+from deployer.core import Again
+from deployer.errors import DeployerError, TemporaryError
 from deployer.images import Image
 from deployer.limits import Ledger
 from deployer.logs import about
-from deployer.cases import Request
 from deployer.ports import Credentials, Swarm
-from deployer.core import Again
 from deployer.rollout import Deployer
 from deployer.services import Manifest, Service
+
+log = logging.getLogger(__name__)
 
 PART_SERVICES = 25  # that one task looks at: some tenths of a second
 PART_TASKS = 100  # that one answer of the engine may have to list, about
@@ -147,10 +150,10 @@ def begin(deployer: Deployer, services: Sequence[Service], requests: Sequence[Re
                 try:
                     made = together.advance(service.name, request)
                     step = made if isinstance(made, Again) and made.watch else None
-                except StaleVersionError:
-                    pass
                 except TemporaryError:
                     until = 0.0  # the next one would have to wait as long
+                except Exception:  # its own look says what is wrong, and no other service has to suffer
+                    log.debug("Left to a look of its own", exc_info=True)
         found.append(Begun(service, request, step))
     return found
 

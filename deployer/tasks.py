@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 PATIENCE = timedelta(hours=24)
 # Another worker, whose manager is well, may take the task at its next try: it should not have to wait long.
 LONGEST_BACKOFF = 30.0  # seconds
+SHOWN = 20  # names of services in a line of the log
 CATCH_UP_SECONDS = 120.0  # over which the updates of one look at all services are spread
 NAMESPACE = uuid.UUID("5f0d3b5a-6f0e-5c55-9d0c-0a6e8f5d9a11")
 
@@ -72,7 +73,9 @@ def _tell(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str]:
 def image_pushed(
     self: Any, event: Mapping[str, Any], *, deployment: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Enqueue `update_service` for every service that runs the image of a raw ECR event.
+    """Update every service that runs the image of a raw ECR event, and enqueue its `update_service`.
+
+    A push that many services follow is shared: the task sends itself once more for each part of them.
 
     Args:
         event: the event as AWS sent it, without an envelope.
@@ -94,6 +97,10 @@ def _fan_out(task: Any, pushed: events.Deploy, memory: dict[str, Any]) -> dict[s
     ids = tuple[str, ...](memory.get("services") or ())  # of a part of those that follow the push
     try:
         services = swarm().services(*ids, keep=lambda s: concerns(s, pushed.image))
+        if not ids:
+            log.info(
+                "Push of %s is followed by %d services: %s", pushed.image, len(services), _some(services)
+            )
         part, *others = [services] if ids else fanout.parts(services)
         count = memory.get("count", len(services))
         _send_parts(pushed, others, len(part), count)
@@ -103,10 +110,12 @@ def _fan_out(task: Any, pushed: events.Deploy, memory: dict[str, Any]) -> dict[s
     except TemporaryError as fault:
         raise _again_later(task, fault, memory) from fault
     names = {service.name: task_id(pushed.id, service.id) for service in services}
-    if not ids:
-        text = "Push of %s is followed by %d services: %s"
-        log.info(text, pushed.image, len(names), ", ".join(sorted(names)) or "-")
     return {"event": pushed.id, "image": str(pushed.image), "services": names}
+
+
+def _some(services: Sequence[Service]) -> str:
+    names = sorted(service.name for service in services)
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "") or "-"
 
 
 def _request_of(pushed: events.Deploy, service: Service) -> Request:

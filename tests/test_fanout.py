@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployer import fanout
+from deployer.cases import Outcome, Request, Rules
 from deployer.engine import elements
 from deployer.errors import TemporaryError
 from deployer.fanout import PART_SERVICES, PART_TASKS, Together, begin, parts
 from deployer.limits import set_freeze
-from deployer.cases import Outcome, Request, Rules
 from deployer.rollout import Again, Deployer
 from deployer.services import Service
 from deployer.testing import FakeSwarm
@@ -169,6 +169,20 @@ def test_what_services_have_in_common_is_read_once():
     go_together(swarm, Deployer(swarm, swarm, Rules(), clock=swarm.clock))
     assert len(swarm.writes) == 20
     assert sorted(swarm.read) == ["ledger", "manifest", "tasks"]
+
+
+def test_a_service_that_nobody_can_look_at_takes_no_other_with_it(monkeypatch):
+    swarm = a_swarm([{}] * 3)
+    looked = Deployer.advance
+
+    def advance(self, name, request, watch=None):
+        if name == "web-1":
+            raise ZeroDivisionError("a fault of ours")
+        return looked(self, name, request, watch)
+
+    monkeypatch.setattr(Deployer, "advance", advance)
+    begun = go_together(swarm, Deployer(swarm, swarm, Rules(), clock=swarm.clock))
+    assert [look.step is not None for look in begun] == [True, False, True]
 
 
 def test_no_service_leads_to_no_request():
