@@ -1,4 +1,4 @@
-"""`python -m bench [NAME…] [--quick]`: measure, print a table, write `docs/bench.json` and its picture."""
+"""`python -m bench [NAME…] [--quick]`: measure, print tables, write docs/bench.json, its page and picture."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from typing import Any
 from bench import bridging, fanout, growth, idle, large, latency, memory, picture, startup
 from bench.place import Place
 from bench.stats import Curve, Row
-from bench.table import table
+from bench.table import curve as curve_table
+from bench.table import placed, report, table
 
 OUT = Path("docs/bench.json")
+PAGE = Path("docs/performance.md")
 PICTURE = Path("docs/pictures/bench.svg")
 CASES: dict[str, Callable[[Place], list[Row]]] = {
     "start": startup.run,
@@ -47,15 +49,14 @@ def machine() -> dict[str, Any]:
         "processor": model,
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "load": os.getloadavg()[0],
     }
 
 
-def write(results: list[dict[str, Any]], curves: list[dict[str, Any]], quick: bool) -> dict[str, Any]:
+def write(results: list[dict[str, Any]], curves: list[dict[str, Any]], load: float) -> dict[str, Any]:
     """Write the results, over those of the same names; the others stay with the date of their own run."""
     old = json.loads(OUT.read_text()) if OUT.exists() else {}
     now = datetime.now(UTC).strftime("%Y-%m-%d")
-    stamp = {"date": now, "machine": machine(), "quick": quick}
+    stamp = {"date": now, "machine": machine() | {"load": round(load, 2)}}
 
     def merged(kind: str, new: list[dict[str, Any]]) -> list[dict[str, Any]]:
         kept = {one["name"]: one for one in old.get(kind, [])}
@@ -75,6 +76,7 @@ def main() -> None:
     asked = parser.parse_args()
     if unknown := set(asked.names) - {*CASES, *CURVES}:
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
+    load = os.getloadavg()[0]  # of others: what is measured makes its own
     names = asked.names or [*CASES, *CURVES]
     rows: list[Row] = []
     curves: list[Curve] = []
@@ -87,15 +89,15 @@ def main() -> None:
             else:
                 curves.append(CURVES[name](place))
             print(f"  {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
-    if rows:
-        print(table(rows))
-    for curve in curves:
-        print(f"\n{curve.what}, {curve.unit}: size, deployer, floor")
-        for size, ours, floor in zip(curve.sizes, curve.ours, curve.floor, strict=True):
-            print(f"{size:8d} {ours:10.4g} {floor:10.4g}")
+    found, grown = [row.json() for row in rows], [one.json() for one in curves]
+    if found:
+        print(table(found))
+    for one in grown:
+        print(f"\n{one['what']}\n\n{curve_table(one)}")
     if not asked.quick:
-        told = write([row.json() for row in rows], [curve.json() for curve in curves], asked.quick)
+        told = write(found, grown, load)
         PICTURE.write_text(picture.draw(told))
+        PAGE.write_text(placed(PAGE.read_text(), report(told)))
 
 
 if __name__ == "__main__":

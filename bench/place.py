@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import queues
-from bench.engine import RawEngine, Watcher
+from bench.engine import RawEngine, Watcher, image_of
 from lab import HOST, Lab, Process, Queues, wait_until
 
 QUIET = {"LOG_LEVEL": "INFO", "RECONCILE_INTERVAL": "0", "REDIS_URL": ""}
@@ -72,12 +72,15 @@ class Place(Lab):
     def services(self, reference: str, count: int) -> None:
         """See to it that there are so many services of an image, without tasks, and no others."""
         raw = self.raw()
-        have = {service["Spec"]["Name"] for service in raw.services()}
+        image = f"{HOST}/{reference}"
+        # Those of another measurement go, whatever their names.
+        found = {service["Spec"]["Name"]: image_of(service) for service in raw.services()}
+        have = {name for name, runs in found.items() if runs.startswith(image)}
         want = {f"bench-{number}" for number in range(count)}
-        for name in have - want:
+        for name in set(found) - (have & want):
             raw.ask("DELETE", f"/services/{name}")
         for name in sorted(want - have):
-            raw.create(name, f"{HOST}/{reference}")
+            raw.create(name, image)
 
     @contextmanager
     def deployer(self, pair: Queues, workers: int = 1, **settings: str) -> Iterator[tuple[Process, ...]]:
