@@ -6,7 +6,6 @@ import http.client
 import itertools
 import json
 import re
-import subprocess
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from lab import HOST, Lab, Queues, container, wait_until
+from lab import HOST, Lab, Process, Queues, container, wait_until
 from lab.engine import DOCKER
 
 ROOT = Path(__file__).parent.parent
@@ -119,14 +118,11 @@ class Stack:
         """What a command prints in a container of a part."""
         return self.lab.docker("exec", self.containers(part)[0], *argv)
 
-    def logs(self, part: str) -> list[str]:
-        """What the containers of a part that run have logged, line by line."""
-        found = []
-        for container_id in self.containers(part):
-            # Docker's client keeps the streams of the container apart; the deployer logs to stderr.
-            argv = [DOCKER, "--host", self.lab.docker_host, "logs", container_id]
-            found += subprocess.run(argv, check=True, capture_output=True, text=True).stderr.splitlines()
-        return found
+    def follow(self, part: str) -> Process:
+        """Write down all that the containers of a part log from now on, also those that end."""
+        client = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DOCKER_HOST": self.lab.docker_host}
+        argv = [DOCKER, "service", "logs", "--raw", "--follow", f"deployer_{part}"]
+        return self.lab.spawn(f"log-of-{part}", *argv, env=client)
 
     def rolled_out(self, service: str, image: str, timeout: float = 60) -> None:
         """Wait until a service is to run an image."""
