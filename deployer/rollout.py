@@ -82,12 +82,29 @@ class Deployer(Core):
 
     def _once(self, name: str, request: Request, watch: Watch | None) -> Report | Again:
         look = self.look(name)
-        service = look.service
-        if watch or service.state.task == request.task or _left_alone(look):
-            step = follow(self, look, request, looked(watch, look))
-            self._keep_slot(look, step)
-            return step
-        return self._begin(look, request)
+        if watch is None and look.service.state.task != request.task:
+            if not _left_alone(look):
+                return self._begin(look, request)
+            if step := self._instead(look, request):
+                return step
+        step = follow(self, look, request, looked(watch, look))
+        self._keep_slot(look, step)
+        return step
+
+    def _instead(self, look: Look, request: Request) -> Report | Again | None:
+        """What takes the place of a paused roll-out; None if nothing does, so that it has to be ended.
+
+        A newer push and a person's word do. What waits for hours, or is not to be done, does not.
+        """
+        try:
+            step = self._begin(look, request)
+        except PermanentError:
+            if request.by_itself:
+                return None
+            raise
+        if isinstance(step, Again):
+            return None if step.patient else step
+        return None if request.by_itself or step.outcome is Outcome.UNCHANGED else step
 
     def _begin(self, look: Look, request: Request) -> Report | Again:
         service = look.service
