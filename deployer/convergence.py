@@ -110,6 +110,11 @@ def _steady(ours: Sequence[Mapping[str, Any]], now: datetime) -> bool:
     return all((now - since).total_seconds() >= STEADY_SECONDS for since in up)
 
 
+def have_failed(service: Service, tasks: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether tasks of what stands in the service's spec have failed."""
+    return any(_state(task) in FAILED_STATES for task in tasks if _is_of_spec(task, service))
+
+
 def failure_reason(service: Service, tasks: Sequence[Mapping[str, Any]]) -> str:
     """What the newest failing task says, as `docker service ps --no-trunc` shows it; may be empty."""
     failing = [task for task in tasks if _state(task) in FAILED_STATES or _stuck(task)]

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from deployer.cases import Outcome, Request, Rules, Update
-from deployer.convergence import Phase
+from deployer.convergence import Phase, have_failed
 from deployer.core import Again, Core, Look, Report, Watch
 from deployer.errors import PermanentError
 from deployer.images import Image
@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 UNWATCHED_SECONDS = 60.0  # a longer gap between two looks does not count against the time-out
 
 
-def follow(core: Core, look: Look, request: Request, watch: Watch) -> Report | Again:
+def follow(core: Core, look: Look, request: Request, remembered: Watch | None) -> Report | Again:
     """Judge an update that was written, and begin the way back if it has failed.
 
     Args:
         core: the ports.
         look: the service as it is now.
         request: what was wanted.
-        watch: what is remembered of the update, with this look counted (`looked`).
+        remembered: what the former look returned; None for a message that knows nothing of it.
 
     Raises:
         LabelError: a label of the service cannot be understood.
@@ -36,15 +36,22 @@ def follow(core: Core, look: Look, request: Request, watch: Watch) -> Report | A
         StaleVersionError: somebody else has written since the look.
     """
     service, progress = look.service, look.progress
-    state = service.state
+    state, watch = service.state, _looked(remembered, look)
     if state.task != watch.task or state.image != service.image_text:
         return _not_mine(core, look, request, watch)
-    if progress.phase is Phase.CONVERGED or _ended_long_ago(look, watch):
-        if state.by == "rollback":
+    timeout = service.seconds("deployer.timeout", core.rules.rollout_timeout)
+    goes_back = state.by == "rollback"
+    if goes_back and not watch.going_back and not request.rollback:  # begun by a look that nobody remembers
+        watch = replace(watch, watched=0.0, going_back=state.reason or "rolled back")
+    if progress.phase is Phase.CONVERGED or (remembered is None and _ended_long_ago(look, timeout)):
+        if goes_back:
             return _went_back(core, look, request, watch)
         count = f"{progress.ready}/{progress.wanted} {'complete' if service.is_job else 'running'}"
         return core.report(look, request, Outcome.UPDATED, count, watch)
-    failure = _failure(look, watch, service.seconds("deployer.timeout", core.rules.rollout_timeout))
+    failure = _failure(look, watch, timeout)
+    if watch.going_back and not goes_back and (failure or not progress.engine_busy):
+        # The engine took back the way back, to the image that has failed: it would do so again and again.
+        return _no_way(core, look, request, watch, failure or progress.reason)
     if failure:
         return _fail(core, look, request, watch, failure)
     elapsed = (look.now - datetime.fromisoformat(watch.began_at)).total_seconds()
@@ -59,6 +66,8 @@ def _not_mine(core: Core, look: Look, request: Request, watch: Watch) -> Report 
     if progress.engine_busy:
         return Again(2, f"the engine rolls back: {progress.reason}", watch)
     reason = progress.reason or "the engine rolled back"
+    if watch.going_back:
+        return _no_way(core, look, request, watch, reason)
     back = service.image
     if back is None:
         return core.report(look, request, Outcome.SUPERSEDED, "the service runs no image any more", watch)
@@ -66,14 +75,15 @@ def _not_mine(core: Core, look: Look, request: Request, watch: Watch) -> Report 
     # fresh credentials with them start what the engine's stored ones could not pull.
     failed = Image.parse(watch.image).digest
     update = given_up(service, look.tasks, watch.task, back, failed, reason, look.now)
-    core.swarm.update(service, revise(service, update), core.registry.credentials(back, service.login))
+    state = replace(update, image=service.image_text)  # as it is spelled there
+    core.swarm.update(service, revise(service, state), core.registry.credentials(back, service.login))
     return Again(1, f"the engine rolled back: {reason}", replace(watch, watched=0.0, going_back=reason))
 
 
 def _fail(core: Core, look: Look, request: Request, watch: Watch, reason: str) -> Report | Again:
     service = look.service
     if service.state.by == "rollback":
-        return core.report(look, request, Outcome.FAILED, f"the rollback failed as well: {reason}", watch)
+        return _no_way(core, look, request, watch, reason)
     back = _where_to_go_back(service, core.rules, look.tasks)
     if back is None:
         return core.report(look, request, Outcome.FAILED, f"{reason}; left as it is", watch)
@@ -86,6 +96,10 @@ def _fail(core: Core, look: Look, request: Request, watch: Watch, reason: str) -
     state = given_up(service, look.tasks, watch.task, back, failed, reason, look.now)
     core.write(service, Update(back, manifest, state), credentials)
     return Again(1, f"going back: {reason}", replace(watch, watched=0.0, going_back=reason))
+
+
+def _no_way(core: Core, look: Look, request: Request, watch: Watch, reason: str) -> Report:
+    return core.report(look, request, Outcome.FAILED, f"the rollback failed as well: {reason}", watch)
 
 
 def _where_to_go_back(service: Service, rules: Rules, tasks: Sequence[Mapping[str, Any]]) -> Image | None:
@@ -103,10 +117,14 @@ def _where_to_go_back(service: Service, rules: Rules, tasks: Sequence[Mapping[st
 
 def _went_back(core: Core, look: Look, request: Request, watch: Watch) -> Report:
     reason = watch.going_back or look.service.state.reason or "rolled back"
+    if request.rollback and watch.going_back:
+        return core.report(
+            look, request, Outcome.FAILED, f"the engine took the rollback back: {reason}", watch
+        )
     return core.report(look, request, Outcome.ROLLED_BACK, reason, watch)
 
 
-def looked(watch: Watch | None, look: Look) -> Watch:
+def _looked(watch: Watch | None, look: Look) -> Watch:
     """The watch after this look; time in which nobody looked does not count."""
     now = look.now.isoformat()
     if watch is None:
@@ -116,10 +134,18 @@ def looked(watch: Watch | None, look: Look) -> Watch:
     return replace(watch, looked_at=now, watched=watch.watched + min(max(gap, 0.0), UNWATCHED_SECONDS))
 
 
-def _ended_long_ago(look: Look, watch: Watch) -> bool:
-    """A repeated message of a deployment that has ended: a node lost since then is no failed roll-out."""
-    first_look = watch.looked_at == look.now.isoformat() and watch.watched == 0.0
-    return first_look and look.service.update_state == "completed"
+def _ended_long_ago(look: Look, timeout: float) -> bool:
+    """A repeated message of a deployment that has ended: a node lost since then is no failed roll-out.
+
+    With failure action `continue` the engine says `completed` of tasks that crash: where they do, the
+    deployment has its whole time, also if the message of its first look was lost.
+    """
+    service = look.service
+    if service.update_state != "completed":
+        return False
+    began = datetime.fromisoformat(service.state.at) if service.state.at else None
+    recent = began is not None and (look.now - began).total_seconds() < timeout
+    return not (recent and have_failed(service, look.tasks))
 
 
 def _failure(look: Look, watch: Watch, timeout: float) -> str | None:

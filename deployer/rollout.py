@@ -16,7 +16,7 @@ from deployer.cases import Found, Outcome, Request, Skip, Stop, Update
 from deployer.convergence import Phase
 from deployer.core import Again, Core, Look, Report, Watch
 from deployer.errors import NoSuchServiceError, PermanentError, StaleVersionError
-from deployer.follow import follow, looked
+from deployer.follow import follow
 from deployer.images import Image
 from deployer.limits import Pace, give_slot_back, take_slot
 from deployer.plan import LOOK_SECONDS, decide, leave_alone
@@ -87,7 +87,7 @@ class Deployer(Core):
                 return self._begin(look, request)
             if step := self._instead(look, request):
                 return step
-        step = follow(self, look, request, looked(watch, look))
+        step = follow(self, look, request, watch)
         self._keep_slot(look, step)
         return step
 

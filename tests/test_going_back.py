@@ -1,0 +1,103 @@
+"""The way back of a roll-out that failed: lost messages, the engine's own rollback, and what cannot go back."""
+
+from datetime import timedelta
+
+import pytest
+from test_rollout import WEB, Runs, digest, pinned
+
+from deployer.cases import Outcome, Request, Rules
+from deployer.core import Again, Report
+from deployer.testing import FakeSwarm
+
+
+@pytest.fixture
+def swarm():
+    swarm = FakeSwarm()
+    swarm.push(WEB, digest(2))
+    return swarm
+
+
+def until_it_goes_back(runs, name):
+    """Run a deployment until it has turned back; what it remembered at the look before that."""
+    request, watch = Request("t1", by="event"), None
+    for _ in range(300):
+        step = runs.deployer.advance(name, request, watch)
+        assert isinstance(step, Again)
+        if step.watch.going_back:
+            return watch
+        watch = step.watch
+        runs.swarm.tick(step.seconds)
+    raise AssertionError("it does not go back")
+
+
+def test_a_worker_that_dies_as_it_turns_back_is_followed_by_one_that_sees_the_way_back_to_its_end(swarm):
+    swarm.create("web", pinned(1), replicas=20, failure_action="continue")
+    swarm.crashing = {digest(2)}
+    runs = Runs(swarm, Rules(rollout_timeout=60))
+    watch = until_it_goes_back(runs, "web")
+    swarm.tick()
+    step = runs.step(watch=watch)  # the message that it had taken comes again
+    assert isinstance(step, Again)
+    while isinstance(step, Again):
+        swarm.tick()
+        step = runs.step(watch=step.watch)
+    assert step.outcome is Outcome.ROLLED_BACK
+    assert "not converged after 60 s" in step.reason
+    assert swarm.image("web") == pinned(1)
+
+
+@pytest.mark.parametrize("state", ["completed", "updating"])
+def test_a_crash_loop_is_no_update_although_the_worker_died_after_its_write(swarm, state):
+    swarm.create("web", pinned(1), failure_action="continue")
+    swarm.crashing = {digest(2)}
+    runs = Runs(swarm, Rules(rollout_timeout=300))
+    runs.step()
+    swarm.settle(130)  # the queue's visibility timeout
+    swarm.raw["web"]["UpdateStatus"]["State"] = state  # what the engine says depends on its monitor
+    report = runs.run()
+    assert (report.outcome, swarm.image("web")) == (Outcome.ROLLED_BACK, pinned(1))
+
+
+def test_a_repeat_long_after_does_not_take_a_crash_of_today_for_a_failed_roll_out(swarm):
+    swarm.create("web", pinned(1), failure_action="continue")
+    runs = Runs(swarm)
+    runs.run()
+    swarm.now += timedelta(days=1)
+    task = swarm.history["web"][-1]
+    task["Status"]["State"], task["DesiredState"] = "failed", "shutdown"
+    report = runs.step()
+    assert isinstance(report, Report)
+    assert (report.outcome, swarm.image("web")) == (Outcome.UPDATED, pinned(2))
+
+
+@pytest.mark.parametrize("before", ["docker.io/library/web:1", "index.docker.io/library/web:1", "web:1"])
+def test_the_engines_rollback_to_an_image_of_another_spelling_is_told(before):
+    swarm = FakeSwarm()
+    swarm.create("web", f"{before}@{digest(1)}", failure_action="rollback")
+    swarm.push("web:1", digest(2))
+    swarm.crashing = {digest(2)}
+    report = Runs(swarm).run()
+    assert report.outcome is Outcome.ROLLED_BACK
+    assert swarm.image("web") == f"{before}@{digest(1)}"
+    assert swarm.service("web").state.failed == digest(2)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["both crash", "the old one crashes on the way back"])
+def test_where_the_engine_takes_back_the_way_back_it_ends_as_failed(swarm, late):
+    swarm.create("web", pinned(1), replicas=40 if late else 2, failure_action="rollback")
+    swarm.crashing = {digest(1)} if late else {digest(1), digest(2)}
+    report = Runs(swarm, Rules(rollout_timeout=20)).run(limit=300)
+    assert report.outcome is Outcome.FAILED
+    assert "the rollback failed as well" in report.reason
+    assert len(swarm.writes) == 2
+
+
+def test_a_rollback_by_hand_that_the_engine_takes_back_is_no_success(swarm):
+    swarm.create("web", pinned(1), failure_action="rollback")
+    runs = Runs(swarm)
+    assert runs.run().outcome is Outcome.UPDATED
+    swarm.crashing = {digest(1)}
+    report = runs.run(task="t2", by="rollback", rollback=True)
+    assert report.outcome is Outcome.FAILED
+    assert "non-zero exit" in report.reason
+    assert (swarm.image("web"), swarm.service("web").state.failures) == (pinned(2), (digest(1),))
