@@ -39,8 +39,7 @@ class OptionalRedisBackend(RedisBackend):
         """Subscribe to the result of a task that is being sent, if Redis is there."""
         try:
             super().on_task_call(producer, task_id)
-        # Celery says RuntimeError when it has tried to subscribe often enough.
-        except (*self.connection_errors, OperationalError, OSError, RuntimeError) as fault:
+        except Exception as fault:  # noqa: BLE001 - the task is worth more than to hear of its end
             log.warning("Redis does not answer, the task is sent without it (%s)", type(fault).__name__)
 
     def store_result(self, task_id: str, result: Any, state: str, *args: Any, **options: Any) -> Any:
@@ -49,17 +48,18 @@ class OptionalRedisBackend(RedisBackend):
             return result
         try:
             stored = super().store_result(task_id, result, state, *args, **options)
-        except (*self.connection_errors, OperationalError, OSError) as fault:
+        # Whatever it is: one that is full, read-only or forbids it answers, and Celery, which stores that a
+        # task has started, would not run it.
+        except Exception as fault:  # noqa: BLE001
             with self._lock:
                 first, self._down = not self._down, True
-                self._resume_at = time.monotonic() + PAUSE_SECONDS
+                if isinstance(fault, (*self.connection_errors, OperationalError, OSError)):
+                    self._resume_at = time.monotonic() + PAUSE_SECONDS
             if first:
-                log.warning(
-                    "Redis does not answer, results are lost until it does (%s)", type(fault).__name__
-                )
+                log.warning("Redis takes nothing, results are lost until it does (%s)", type(fault).__name__)
             return result
         with self._lock:
             again, self._down = self._down, False
         if again:
-            log.info("Redis answers again, results are kept")
+            log.info("Redis takes results again")
         return stored
