@@ -58,17 +58,9 @@ class Deployer(Core):
         try:
             return self._look_and_act(name, request, watch)
         except NoSuchServiceError as fault:
-            gone = request.by == "event" and watch is None
-            return Report(
-                Outcome.IGNORED if gone else Outcome.FAILED,
-                str(fault),
-                name,
-                by=request.by,
-                event=request.event,
-            )
-        except LabelError as fault:
-            _say_once(name, str(fault))
-            return Report(Outcome.IGNORED, str(fault), name, by=request.by, event=request.event)
+            gone = request.by_itself and watch is None
+            outcome = Outcome.IGNORED if gone else Outcome.FAILED
+            return Report(outcome, str(fault), name, by=request.by, event=request.event)
         except PermanentError as fault:
             return Report(Outcome.FAILED, str(fault), name, by=request.by, event=request.event)
 
@@ -82,6 +74,17 @@ class Deployer(Core):
 
     def _once(self, name: str, request: Request, watch: Watch | None) -> Report | Again:
         look = self.look(name)
+        try:
+            return self._act(look, request, watch)
+        except NoSuchServiceError:
+            raise
+        except LabelError as fault:
+            _say_once(look.service.name, str(fault))
+            return self.report(look, request, Outcome.IGNORED, str(fault), watch)
+        except PermanentError as fault:
+            return self.report(look, request, Outcome.FAILED, str(fault), watch)
+
+    def _act(self, look: Look, request: Request, watch: Watch | None) -> Report | Again:
         if watch is None and look.service.state.task != request.task:
             if not _left_alone(look):
                 return self._begin(look, request)
