@@ -15,6 +15,7 @@ from typing import Any
 from deployer.services import Service
 
 FAILED_STATES = {"failed", "rejected"}
+BUSY_STATES = {"updating", "rollback_started"}  # of the engine's UpdateStatus
 # A task that came up after others of its kind had failed must last this long before it is believed.
 STEADY_SECONDS = 15.0
 
@@ -53,12 +54,27 @@ def assess(service: Service, tasks: Sequence[Mapping[str, Any]], now: datetime) 
     state = service.update_state
     if state in {"paused", "rollback_paused"}:
         return Progress(Phase.PAUSED, ready, wanted, reason or service.update_message)
-    if state in {"updating", "rollback_started"}:
+    if state in BUSY_STATES:
         return Progress(Phase.ROLLING, ready, wanted, reason, engine_busy=True)
     if state == "rollback_completed":
         return Progress(Phase.REVERTED, ready, wanted, _reverted_reason(service, tasks))
     done = _all_up(service, tasks, ours, ready, wanted) and _steady(ours, now)
     return Progress(Phase.CONVERGED if done else Phase.ROLLING, ready, wanted, reason)
+
+
+def under_way(service: Service, now: datetime, timeout: float) -> bool:
+    """Whether the engine says that an update is under way, and for no longer than a roll-out may take.
+
+    It says so for good where tasks find no node.
+
+    Args:
+        service: any service.
+        now: the time of the look, aware.
+        timeout: seconds that a roll-out of it may take.
+    """
+    if service.update_state not in BUSY_STATES or not service.update_started_at:
+        return service.update_state in BUSY_STATES
+    return (now - datetime.fromisoformat(service.update_started_at)).total_seconds() < timeout
 
 
 def _is_of_spec(task: Mapping[str, Any], service: Service) -> bool:

@@ -19,6 +19,8 @@ from deployer.services import LabelError, Manifest, Service, revise
 
 log = logging.getLogger(__name__)
 
+LONGEST_LINE = 20  # services of which each waits for the next (label deployer.after)
+
 
 @dataclass(frozen=True)
 class Watch:
@@ -97,6 +99,7 @@ class Core:
         hold, after = self.swarm.ledger().hold(look.service.id), None
         if name := look.service.labels.get("deployer.after", "").strip():
             other = self.other(look.service, "deployer.after", name)
+            self._end_of_line(look.service, other.service)
             after = Standing(other.service, other.progress)
         return Case(look.service, request, self.rules, look.tasks, look.progress, look.now, hold, after)
 
@@ -138,6 +141,24 @@ class Core:
             return self.look(name)
         except NoSuchServiceError as fault:
             raise LabelError(f"label {label}: {fault}") from fault
+
+    def _end_of_line(self, service: Service, first: Service) -> None:
+        """See that those who go first do not wait for this service themselves.
+
+        Raises:
+            LabelError: they do, and would for ever.
+        """
+        line = [service.name]
+        while name := first.labels.get("deployer.after", "").strip():
+            line.append(first.name)
+            if name in {service.name, service.id}:
+                raise LabelError(f"label deployer.after: {' waits for '.join([*line, service.name])}")
+            if name in line or len(line) > LONGEST_LINE:
+                return  # somebody else's circle
+            try:
+                first = self.swarm.service(name)
+            except NoSuchServiceError:
+                return  # its own deployment says so
 
     def manifest(self, image: Image, login: str | None = None) -> tuple[Manifest, Credentials | None]:
         """What the registry says of an image, and the credentials that it took.

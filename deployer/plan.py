@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from deployer.cases import Case, Found, Outcome, Skip, Stop, Update, Wait
-from deployer.convergence import Phase
+from deployer.convergence import Phase, under_way
 from deployer.errors import InvalidReferenceError
 from deployer.images import Image
 from deployer.patterns import glob
@@ -271,7 +271,9 @@ def _comes_after_another(found: Found) -> Stop | None:
             return Skip(Outcome.HELD, f"{other.name}, which goes first, failed with this digest")
         if image.digest != digest:
             return Wait(LOOK_SECONDS, f"{other.name} goes first")
-    if after.progress.phase is not Phase.CONVERGED:
+    # What an operator, or the engine, has taken back stands as well as what was updated.
+    stands = after.progress.phase is Phase.REVERTED and after.progress.ready >= after.progress.wanted
+    if after.progress.phase is not Phase.CONVERGED and not stands:
         return Wait(LOOK_SECONDS, f"{other.name} goes first, and is {after.progress.phase}")
     return None
 
@@ -280,18 +282,11 @@ def _rolls_already(found: Found) -> Stop | None:
     case = found.case
     if case.request.rollback or case.service.flag("deployer.replace", default=False):
         return None
-    if not _under_way(case) and not _just_written(case):
+    timeout = case.service.seconds("deployer.timeout", case.rules.rollout_timeout)
+    if not under_way(case.service, case.now, timeout) and not _just_written(case):
         return None
     count = f"{case.progress.ready}/{case.progress.wanted}"
     return Wait(LOOK_SECONDS, f"a roll-out is under way ({count}); {found.manifest.digest} is next")
-
-
-def _under_way(case: Case) -> bool:
-    """Whether the engine is at it, and for no longer than a roll-out may take."""
-    if not case.progress.engine_busy or not case.service.update_started_at:
-        return case.progress.engine_busy
-    timeout = case.service.seconds("deployer.timeout", case.rules.rollout_timeout)
-    return (case.now - datetime.fromisoformat(case.service.update_started_at)).total_seconds() < timeout
 
 
 def _just_written(case: Case) -> bool:

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from deployer import prejob
 from deployer.cases import Found, Outcome, Request, Skip, Stop, Update
-from deployer.convergence import Phase
+from deployer.convergence import Phase, under_way
 from deployer.core import Again, Core, Look, Report, Watch
 from deployer.errors import NoSuchServiceError, PermanentError, StaleVersionError
 from deployer.follow import follow
@@ -21,12 +21,11 @@ from deployer.images import Image
 from deployer.limits import Pace, give_slot_back, take_slot
 from deployer.plan import LOOK_SECONDS, decide, leave_alone
 from deployer.ports import Credentials
-from deployer.services import LabelError, revise
+from deployer.services import LabelError, Service, revise
 
 log = logging.getLogger(__name__)
 
 STALE_READS = 5  # re-reads after "update out of sequence" before the deployment waits
-ROLLING_STATES = {"updating", "rollback_started"}
 
 
 @lru_cache(maxsize=10_000)
@@ -110,6 +109,12 @@ class Deployer(Core):
         return None if request.by_itself or step.outcome is Outcome.UNCHANGED else step
 
     def _begin(self, look: Look, request: Request) -> Report | Again:
+        step = self._try_to_begin(look, request)
+        if isinstance(step, Again) and not step.quiet:  # another wait must not begin the quiet time anew
+            return replace(step, quiet=request.quiet)
+        return step
+
+    def _try_to_begin(self, look: Look, request: Request) -> Report | Again:
         service = look.service
         case = self.case(look, request)
         wanted = self.wanted(case)
@@ -179,8 +184,14 @@ class Deployer(Core):
             take_slot(self.swarm, look.service.id, {look.service.id}, self.rules.max_rollouts, look.now)
 
     def _take_slot(self, look: Look) -> bool:
-        rolling = {s.id for s in self.swarm.services() if s.update_state in ROLLING_STATES}
+        rolling = {s.id for s in self.swarm.services() if under_way(s, look.now, self._timeout(s))}
         return take_slot(self.swarm, look.service.id, rolling, self.rules.max_rollouts, look.now)
+
+    def _timeout(self, service: Service) -> float:
+        try:
+            return service.seconds("deployer.timeout", self.rules.rollout_timeout)
+        except LabelError:  # another service's, and its own deployments say so
+            return self.rules.rollout_timeout
 
 
 def _left_alone(look: Look) -> bool:
