@@ -94,10 +94,18 @@ class Core:
         now = self.clock()
         return Look(service, tasks, assess(service, tasks, now), now)
 
+    def timeout(self, service: Service) -> float:
+        """How many seconds a roll-out of a service may take, also where its label cannot be understood."""
+        try:
+            return service.seconds("deployer.timeout", self.rules.rollout_timeout)
+        except LabelError:
+            return self.rules.rollout_timeout
+
     def case(self, look: Look, request: Request) -> Case:
         """The facts that decide about a request."""
         hold, after = self.swarm.ledger().hold(look.service.id), None
-        if name := look.service.labels.get("deployer.after", "").strip():
+        name = look.service.labels.get("deployer.after", "").strip()
+        if name and request.by_itself:
             other = self.other(look.service, "deployer.after", name)
             self._end_of_line(look.service, other.service)
             after = Standing(other.service, other.progress)

@@ -13,7 +13,7 @@ from deployer.convergence import Phase, have_failed
 from deployer.core import Again, Core, Look, Report, Watch
 from deployer.errors import PermanentError
 from deployer.images import Image
-from deployer.services import Service, revise
+from deployer.services import LabelError, Service, revise
 from deployer.wayback import given_up, way_back
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,6 @@ def follow(core: Core, look: Look, request: Request, remembered: Watch | None) -
         remembered: what the former look returned; None for a message that knows nothing of it.
 
     Raises:
-        LabelError: a label of the service cannot be understood.
         TemporaryError: the engine or the registry cannot answer now.
         StaleVersionError: somebody else has written since the look.
     """
@@ -39,7 +38,7 @@ def follow(core: Core, look: Look, request: Request, remembered: Watch | None) -
     state, watch = service.state, _looked(remembered, look)
     if state.task != watch.task or state.image != service.image_text:
         return _not_mine(core, look, request, watch)
-    timeout = service.seconds("deployer.timeout", core.rules.rollout_timeout)
+    timeout = core.timeout(service)
     goes_back = state.by == "rollback"
     if goes_back and not watch.going_back and not request.rollback:  # begun by a look that nobody remembers
         watch = replace(watch, watched=0.0, going_back=state.reason or "rolled back")
@@ -84,7 +83,10 @@ def _fail(core: Core, look: Look, request: Request, watch: Watch, reason: str) -
     service = look.service
     if service.state.by == "rollback":
         return _no_way(core, look, request, watch, reason)
-    back = _where_to_go_back(service, core.rules, look.tasks)
+    try:
+        back = _where_to_go_back(service, core.rules, look.tasks)
+    except LabelError as fault:
+        return core.report(look, request, Outcome.FAILED, f"{reason}; left as it is: {fault}", watch)
     if back is None:
         return core.report(look, request, Outcome.FAILED, f"{reason}; left as it is", watch)
     try:

@@ -27,16 +27,25 @@ def concerns(service: Service, pushed: Image) -> bool:
     return current.tag is not None and policy.may_follow(current.tag, pushed.tag)
 
 
+def check(service: Service) -> None:
+    """See that the labels of a service can be understood.
+
+    Raises:
+        LabelError: one cannot.
+    """
+    for flag in ("deployer.enable", "deployer.rollback", "deployer.replace", "deployer.run-job"):
+        service.flag(flag, default=True)
+    for seconds in ("deployer.timeout", "deployer.settle"):
+        service.seconds(seconds, 1)
+    Policy.of(service.labels)
+    if text := service.labels.get("deployer.window", "").strip():
+        Window.parse(text)
+
+
 def complaint(service: Service) -> str | None:
     """What is wrong with a service's labels; None if all of them can be understood."""
     try:
-        for flag in ("deployer.enable", "deployer.rollback", "deployer.replace", "deployer.run-job"):
-            service.flag(flag, default=True)
-        for seconds in ("deployer.timeout", "deployer.settle"):
-            service.seconds(seconds, 1)
-        Policy.of(service.labels)
-        if text := service.labels.get("deployer.window", "").strip():
-            Window.parse(text)
+        check(service)
     except LabelError as fault:
         return str(fault)
     misplaced = [name for name in service.container_labels if name.startswith("deployer.")]

@@ -14,6 +14,7 @@ from deployer.cases import Case, Found, Outcome, Skip, Stop, Update, Wait
 from deployer.convergence import Phase, under_way
 from deployer.errors import InvalidReferenceError
 from deployer.images import Image
+from deployer.labels import check
 from deployer.patterns import glob
 from deployer.policy import Policy
 from deployer.services import State
@@ -105,6 +106,13 @@ def _held_by_label(case: Case) -> Stop | None:
     return Skip(Outcome.HELD, f"held: {held}") if held else None
 
 
+def _labels_understood(case: Case) -> Stop | None:
+    # Later would be too late: some of them say what becomes of an update that has been written.
+    if not case.request.rollback:
+        check(case.service)
+    return None
+
+
 def _follows_nothing(case: Case) -> Stop | None:
     if not case.request.follows or not Policy.of(case.service.labels).off:
         return None
@@ -126,6 +134,7 @@ _BEFORE: Sequence[tuple[str, Callable[[Case], Stop | None]]] = (
     *_LEAVE_ALONE,
     ("it runs an image", _runs_no_image),
     ("it may run again", _is_job),
+    ("its labels can be understood", _labels_understood),
     ("its policy follows something", _follows_nothing),
     ("there is a tag or digest to go to", _nothing_to_follow),
 )
@@ -235,8 +244,10 @@ def _insists(found: Found) -> bool:
 
 def _not_quiet_yet(found: Found) -> Stop | None:
     case, digest = found.case, found.manifest.digest
+    if case.request.by != "event":
+        return None
     settle = case.service.seconds("deployer.settle", case.rules.settle)
-    if not settle or case.request.by != "event":
+    if not settle:
         return None
     since = case.now
     if case.request.quiet.get("digest") == digest:

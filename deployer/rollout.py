@@ -21,7 +21,7 @@ from deployer.images import Image
 from deployer.limits import Pace, give_slot_back, take_slot
 from deployer.plan import LOOK_SECONDS, decide, leave_alone
 from deployer.ports import Credentials
-from deployer.services import LabelError, Service, revise
+from deployer.services import LabelError, revise
 
 log = logging.getLogger(__name__)
 
@@ -184,14 +184,8 @@ class Deployer(Core):
             take_slot(self.swarm, look.service.id, {look.service.id}, self.rules.max_rollouts, look.now)
 
     def _take_slot(self, look: Look) -> bool:
-        rolling = {s.id for s in self.swarm.services() if under_way(s, look.now, self._timeout(s))}
+        rolling = {s.id for s in self.swarm.services() if under_way(s, look.now, self.timeout(s))}
         return take_slot(self.swarm, look.service.id, rolling, self.rules.max_rollouts, look.now)
-
-    def _timeout(self, service: Service) -> float:
-        try:
-            return service.seconds("deployer.timeout", self.rules.rollout_timeout)
-        except LabelError:  # another service's, and its own deployments say so
-            return self.rules.rollout_timeout
 
 
 def _left_alone(look: Look) -> bool:

@@ -32,14 +32,39 @@ def test_who_hears_of_a_service_hears_of_its_faults_too(swarm, name, labels, out
     assert (report.notify, report.service, report.image) == ("team", "web", pinned(1))
 
 
-def test_a_label_spoilt_in_mid_roll_out_is_told_with_what_was_written(swarm):
+@pytest.mark.parametrize("label", ["enable", "rollback", "replace", "timeout", "settle", "window", "policy"])
+def test_nothing_is_written_to_a_service_with_a_label_that_nobody_understands(swarm, label):
     swarm.push(WEB, digest(2))
+    swarm.raw["web"]["Spec"]["Labels"][f"deployer.{label}"] = "perhaps"
+    for by in ("event", "reconcile", "manual"):
+        report = Runs(swarm).step(by=by)
+        assert isinstance(report, Report)
+        assert (report.outcome, f"deployer.{label}" in report.reason) == (Outcome.IGNORED, True)
+    assert swarm.writes == []
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+@pytest.mark.parametrize("label", ["rollback", "timeout"])
+def test_a_label_spoilt_in_mid_roll_out_does_not_hide_how_it_ends(swarm, label, crashes):
+    swarm.push(WEB, digest(2))
+    swarm.crashing = {digest(2)} if crashes else set()
     runs = Runs(swarm)
     step = runs.step()
-    swarm.raw["web"]["Spec"]["Labels"]["deployer.timeout"] = "later"
-    report = runs.deployer.advance("web", Request("t1"), step.watch)
-    assert isinstance(report, Report)
-    assert (report.image, report.previous) == (pinned(2), pinned(1))
+    swarm.raw["web"]["Spec"]["Labels"][f"deployer.{label}"] = "perhaps"
+    while not isinstance(step, Report):
+        swarm.tick()
+        step = runs.deployer.advance("web", Request("t1"), step.watch)
+    left = label == "rollback"
+    assert step.outcome is ((Outcome.FAILED if left else Outcome.ROLLED_BACK) if crashes else Outcome.UPDATED)
+    assert swarm.image("web") == pinned(1 if crashes and not left else 2)
+
+
+@pytest.mark.parametrize("label", ["after", "replace", "timeout", "settle", "window", "policy", "rollback"])
+def test_no_label_stands_in_the_way_of_a_rollback_by_hand(swarm, label):
+    swarm.push(WEB, digest(2))
+    assert Runs(swarm).run().outcome is Outcome.UPDATED
+    swarm.raw["web"]["Spec"]["Labels"][f"deployer.{label}"] = "perhaps"
+    assert Runs(swarm).run(task="t2", by="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What a deployment waits for before it begins, and that it does not wait for ever or for nothing."""
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from test_rollout import HOST, WEB, Runs, digest, pinned
@@ -81,7 +82,7 @@ def test_what_was_taken_back_is_no_reason_to_wait(swarm):
 @pytest.mark.parametrize("names", [("b",), ("b", "c"), ("b", "c", "d")])
 def test_services_that_wait_for_each_other_say_so(swarm, names):
     line = ("web", *names, "web")
-    for name, first in zip(line[:-1], line[1:], strict=True):
+    for name, first in pairwise(line):
         if name != "web":
             swarm.create(name, pinned(1))
         swarm.raw[name]["Spec"]["Labels"]["deployer.after"] = first
