@@ -16,6 +16,7 @@ from deployer.convergence import Phase, Progress
 from deployer.services import LabelError, Service, State
 
 LABEL = "deployer.pre-job"
+ORDERED = "job"  # what a deployment remembers between its looks: the digest that it had the job run
 ENDED = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
 
 
@@ -62,8 +63,14 @@ def judge(
     image = job.image
     if not job.is_job or image is None or not image.same_repository(update.image):
         raise LabelError(f"label {LABEL}: {job.name} is no job of the repository {update.image.name}")
-    again = request.force and job.state.task != request.task
-    if image.digest != update.image.digest or again:
+    mine = job.state.task == request.task or request.quiet.get(ORDERED) == update.image.digest
+    count = f"{progress.ready}/{progress.wanted}"
+    timeout = job.seconds("deployer.timeout", rules.rollout_timeout)
+    began = _began(job, tasks)
+    overdue = began is not None and (now - began).total_seconds() > timeout
+    if image.digest != update.image.digest or (request.force and not mine):
+        if _alive(job, tasks) and not overdue:
+            return Running(count)  # what migrates is not to be killed half-way
         at = now.isoformat(timespec="milliseconds")
         state = State(
             image=str(update.image),
@@ -76,18 +83,27 @@ def judge(
         return Run(state)
     if progress.phase is Phase.CONVERGED:
         return Done()
-    count = f"{progress.ready}/{progress.wanted}"
-    timeout = job.seconds("deployer.timeout", rules.rollout_timeout)
-    if job.state.at and (now - datetime.fromisoformat(job.state.at)).total_seconds() > timeout:
+    if overdue:
         return Failed(f"not complete after {timeout:g} s ({count}): {progress.reason}".rstrip(": "))
-    if progress.reason and not _lives(job, tasks):
+    if progress.reason and not _alive(job, tasks):
         return Failed(progress.reason)
     return Running(count)
 
 
-def _lives(job: Service, tasks: Sequence[Mapping[str, Any]]) -> bool:
+def _run(job: Service, tasks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The tasks of the job's newest run."""
+    index = job.job_iteration or 0
+    return [task for task in tasks if (task.get("JobIteration") or {}).get("Index", 0) == index]
+
+
+def _alive(job: Service, tasks: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a task of this run may still complete."""
-    run = [
-        task for task in tasks if (task.get("JobIteration") or {}).get("Index", 0) == (job.job_iteration or 0)
-    ]
-    return any(str(task.get("Status", {}).get("State", "new")) not in ENDED for task in run) or not run
+    return any(str(task.get("Status", {}).get("State", "new")) not in ENDED for task in _run(job, tasks))
+
+
+def _began(job: Service, tasks: Sequence[Mapping[str, Any]]) -> datetime | None:
+    """When this run began: as we wrote it, else by its tasks."""
+    if job.state.at and job.state.image == job.image_text:
+        return datetime.fromisoformat(job.state.at)
+    times = [datetime.fromisoformat(task["CreatedAt"]) for task in _run(job, tasks) if task.get("CreatedAt")]
+    return min(times, default=None)

@@ -151,7 +151,8 @@ class Deployer(Core):
                 )
                 self.swarm.update(job.service, spec, credentials)
                 log.info("Job %s runs %s before service %s", name, update.image, look.service.name)
-                return Again(LOOK_SECONDS, f"job {name} runs first")
+                ordered = {**request.quiet, prejob.ORDERED: update.image.digest or ""}
+                return Again(LOOK_SECONDS, f"job {name} runs first", quiet=ordered)
             case prejob.Failed(reason):
                 return self.report(look, request, Outcome.FAILED, f"job {name}, which runs first: {reason}")
             case prejob.Running(count):

@@ -320,6 +320,7 @@ def test_another_repository_needs_the_operators_consent(swarm, wanted, allowed):
 def test_a_job_that_must_be_left_alone_keeps_what_comes_after_it_waiting(swarm, labels, rules, hold, outcome):
     swarm.create("migrate", f"{WEB}@{digest(1)}", labels=labels)
     swarm.raw["migrate"]["Spec"]["Mode"] = {"ReplicatedJob": {"TotalCompletions": 1}}
+    swarm.history["migrate"][0]["Status"]["State"] = "complete"
     swarm.raw["web"]["Spec"]["Labels"] = {"deployer.pre-job": "migrate", "deploy": "yes"}
     set_hold(swarm, "id-migrate", hold)
     swarm.push(WEB, digest(2))
