@@ -82,14 +82,22 @@ def _renew(core: Core, service_id: str) -> bool:
     service = look.service
     if service.image is None or look.progress.engine_busy or look.progress.phase is Phase.PAUSED:
         return False
-    if service.state.task and service.update_state is None and look.progress.phase is not Phase.CONVERGED:
-        return False  # an update so fresh that the engine has not said anything of it
+    if _is_fresh(core, look) and service.update_state is None and look.progress.phase is not Phase.CONVERGED:
+        return False  # the engine has not said anything of it yet
     credentials = core.registry.credentials(service.image, service.login)
     if credentials is None:
         return False
     core.swarm.update(service, revise(service, _kept(look)), credentials)
     log.info("Renewed the registry credentials of service %s", service.name)
     return True
+
+
+def _is_fresh(core: Core, look: Look) -> bool:
+    """Whether an update of ours may still be on its way; a service that lacks a node is not."""
+    at = look.service.state.at
+    return at is not None and (look.now - datetime.fromisoformat(at)).total_seconds() < core.timeout(
+        look.service
+    )
 
 
 def _kept(look: Look) -> State:

@@ -259,14 +259,25 @@ def test_credentials_are_renewed_when_they_are_old_and_nothing_restarts(swarm):
     assert running(swarm) == ("1.2.0", 1)
 
 
+def test_credentials_are_renewed_of_a_service_that_lacks_a_node_too(swarm):
+    web(swarm, "tag")
+    push(swarm, "1.2.0", 2)
+    run(swarm)
+    for _ in range(3):  # the first write clears UpdateStatus for good
+        swarm.now += timedelta(hours=7)
+        assert refresh.refresh(deployer(swarm), timedelta(hours=6)) == ["web"]
+        swarm.history["web"][-1]["Status"] = {"State": "pending", "Err": "no suitable node"}
+
+
 def test_a_service_in_mid_roll_out_or_paused_or_a_failure_of_the_engine_is_not_lost(swarm):
     web(swarm, "tag")
     swarm.create("back", f"{WEB}:1.2.0@{digest(1)}", failure_action="rollback")
     push(swarm, "1.2.0", 2)
     swarm.crashing.add(digest(2))
     deployer(swarm).advance("web", Request("a", by="event"))
+    swarm.now += timedelta(seconds=2)
+    assert "web" not in refresh.refresh(deployer(swarm), timedelta(seconds=1))
     swarm.now += timedelta(hours=7)
-    assert "web" not in refresh.refresh(deployer(swarm), timedelta(hours=6))
     deployer(swarm).advance("back", Request("b", by="event"))
     swarm.settle(30)  # the engine pauses one and rolls back the other
     swarm.now += timedelta(hours=7)
