@@ -148,7 +148,7 @@ class Accounts:
         self._clock = clock
         self._keys: dict[str, _Keys] = {}
         self._clients: dict[EcrRegistry, tuple[ECRClient, datetime]] = {}
-        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}  # one for each account: STS may be slow for one of them
 
     @contextmanager
     def ecr(self, registry: EcrRegistry, action: str, where: str) -> Iterator[ECRClient]:
@@ -163,13 +163,14 @@ class Accounts:
             AccessDeniedError: AWS refuses `sts:AssumeRole` too.
         """
         role = self._roles.get(registry.account)
-        with self._lock:
+        lock = self._locks.setdefault(registry.account, threading.Lock())
+        with lock:
             client = self._client(registry, role)
         try:
             with translated(action, f"{where} as {role.arn}" if role else where):
                 yield client
         except DeployerError:
-            with self._lock:  # other credentials may be there next time
+            with lock:  # other credentials may be there next time
                 self._clients.pop(registry, None)
                 self._keys.pop(registry.account, None)
             raise

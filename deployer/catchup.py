@@ -76,7 +76,7 @@ def survey(core: Core) -> Survey:
             continue
         if found:
             behind.append(found)
-    return Survey(seen, len(swarm.asked), tuple(behind), tuple(faults))
+    return Survey(seen, len({image for image, _ in swarm.asked}), tuple(behind), tuple(faults))
 
 
 def _compare(core: Core, service: Service, ledger: Ledger) -> Behind | None:
@@ -128,8 +128,8 @@ class _AskedOnce(_Once):
 
     def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
         """What the registry says of an image."""
-        key = (str(image), credentials.username if credentials else None)
-        return self.ask(key, lambda: self._swarm.manifest(image, credentials))
+        # With other credentials it is another question: a fresh token may be good where an old one was not.
+        return self.ask((str(image), credentials), lambda: self._swarm.manifest(image, credentials))
 
 
 class _ListedOnce(_Once):

@@ -236,21 +236,22 @@ def registries(core: Core) -> Findings:
         yield Finding("services", "warn", why, "deploy one by tag, or correct the filter")
         return
     yield Finding("services", "ok", f"{len(ours)} follow a tag")
-    examples = {s.image.host: s for s in reversed(ours) if s.image}
-    for host, service in sorted(examples.items()):
+    examples = {(s.image.host, s.login or ""): s for s in reversed(ours) if s.image}
+    for (host, login), service in sorted(examples.items()):
+        name = f"{host} as {login}" if login else host
         image = service.image
         assert image is not None  # noqa: S101 - of those with an image
         try:
-            manifest, _ = core.manifest(image.without_digest())
+            manifest, _ = core.manifest(image.without_digest(), service.login)
         except DeployerError as fault:
             fix = (
                 "correct login or permissions"
                 if isinstance(fault, PermanentError)
                 else "let this engine reach the registry, and a socket proxy allow /distribution"
             )
-            yield Finding(f"registry {host}", "fail", str(fault), fix)
+            yield Finding(f"registry {name}", "fail", str(fault), fix)
             continue
-        yield Finding(f"registry {host}", "ok", f"{image.without_digest()} is {manifest.digest[:19]}…")
+        yield Finding(f"registry {name}", "ok", f"{image.without_digest()} is {manifest.digest[:19]}…")
 
 
 def labels(core: Core) -> Findings:

@@ -68,7 +68,8 @@ class Registries:
         self._accounts = Accounts(roles, clock)
         self._logins = logins
         self._tokens: dict[tuple[str, str], _Token] = {}
-        self._lock = threading.Lock()
+        # One for each registry: who waits for AWS must not keep those waiting who need another one's token.
+        self._locks: dict[tuple[str, str], threading.Lock] = {}
 
     def credentials(self, image: Image, login: str | None = None) -> Credentials | None:
         """Credentials for the image's registry; None where none are configured (anonymous).
@@ -88,8 +89,7 @@ class Registries:
         registry = image.ecr
         if registry is None:
             return _configured(image)
-        with self._lock:
-            return self._ecr(registry, image.host)
+        return self._ecr(registry, image.host)
 
     def tags(self, image: Image, login: str | None = None) -> Sequence[Tag]:
         """All tags of the image's repository, in no order.
@@ -129,13 +129,11 @@ class Registries:
         registry = image.ecr
         if registry is None:
             return False
-        with self._lock:
-            return self._tokens.pop((registry.account, registry.region), None) is not None
+        return self._tokens.pop((registry.account, registry.region), None) is not None
 
     def issued(self) -> dict[str, datetime]:
         """The registries whose tokens are held, as `account.region`, and when those were issued."""
-        with self._lock:
-            tokens = dict(self._tokens)
+        tokens = self._tokens.copy()
         return {".".join(key): token.expires_at - TOKEN_LIFE for key, token in tokens.items()}
 
     def _named(self, login: str, image: Image) -> Credentials:
@@ -156,9 +154,10 @@ class Registries:
 
     def _ecr(self, registry: EcrRegistry, host: str) -> Credentials:
         key = (registry.account, registry.region)
-        token = self._tokens.get(key)
-        if token is None or token.expires_at - self._clock() < LEAST_LEFT:
-            token = self._tokens[key] = _authorize(self._accounts, registry, host)
+        with self._locks.setdefault(key, threading.Lock()):
+            token = self._tokens.get(key)
+            if token is None or token.expires_at - self._clock() < LEAST_LEFT:
+                token = self._tokens[key] = _authorize(self._accounts, registry, host)
         return Credentials(token.credentials.username, token.credentials.password, host)
 
 

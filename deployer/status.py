@@ -53,9 +53,9 @@ def survey(core: Core, names: Sequence[str] = (), ask: bool = True) -> list[Stan
     services = [s for s in core.swarm.services() if s.image and s.carries(core.rules.filter_label)]
     if names:
         services = [s for s in services if s.name in names or s.id in names]
-    images = {str(image): image for s in services if (image := _followed(s))} if ask else {}
+    asked = {(image, s.login) for s in services if (image := _followed(s))} if ask else set()
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        found = dict(zip(images, pool.map(lambda image: _ask(core, image), images.values()), strict=True))
+        found = dict(zip(asked, pool.map(lambda one: _ask(core, *one), asked), strict=True))
     ledger, now = core.swarm.ledger(), core.clock()
     return [_standing(core, s, found, ledger, now) for s in sorted(services, key=lambda s: s.name)]
 
@@ -65,10 +65,10 @@ def _followed(service: Service) -> Image | None:
     return image.without_digest() if image and image.followed_tag else None
 
 
-def _ask(core: Core, image: Image) -> str | DeployerError:
+def _ask(core: Core, image: Image, login: str | None) -> str | DeployerError:
     """What the tag means, or why that cannot be told."""
     try:
-        return core.manifest(image)[0].digest
+        return core.manifest(image, login)[0].digest
     except DeployerError as fault:
         return fault
 
@@ -76,14 +76,15 @@ def _ask(core: Core, image: Image) -> str | DeployerError:
 def _standing(
     core: Core,
     service: Service,
-    found: Mapping[str, str | DeployerError],
+    found: Mapping[tuple[Image, str | None], str | DeployerError],
     ledger: Ledger,
     now: datetime,
 ) -> Standing:
     image = service.image
     assert image is not None  # noqa: S101 - survey has left out the others
     progress = assess(service, core.swarm.tasks(service.id), now)
-    answer = found.get(str(image.without_digest()))
+    followed = _followed(service)
+    answer = found.get((followed, service.login)) if followed else None
     newer = answer if isinstance(answer, str) and answer != image.digest else None
     written_by_us = service.state.image == service.image_text and service.state.at
     return Standing(
