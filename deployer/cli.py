@@ -12,6 +12,8 @@ from deployer import __version__, views
 from deployer.errors import printable
 from deployer.views import plainly
 
+DEFAULT_REASON = "held by hand"
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="deployer")
@@ -198,7 +200,7 @@ def _sent(result: Any, wait: bool, timeout: float | None) -> None:
 @main.command()
 @click.argument("service", required=False)
 @click.option("--all", "everything", is_flag=True, help="All services: a freeze.")
-@click.option("--reason", default="held by hand", show_default=True, help="Why; every held push repeats it.")
+@click.option("--reason", default=DEFAULT_REASON, show_default=True, help="Why; every held push repeats it.")
 @plainly
 def hold(service: str | None, everything: bool, reason: str) -> None:
     """Roll nothing out to SERVICE, or to any service, until `deployer release`.
@@ -208,10 +210,11 @@ def hold(service: str | None, everything: bool, reason: str) -> None:
     """
     from deployer import app, limits
 
-    if everything:
+    name, reason = _one(service, everything), reason.strip() or DEFAULT_REASON
+    if name is None:
         limits.set_freeze(app.swarm(), reason)
     else:
-        limits.set_hold(app.swarm(), app.swarm().service(_one(service)).id, reason)
+        limits.set_hold(app.swarm(), app.swarm().service(name).id, reason)
     click.echo(f"{service or 'all services'}: held, {reason}")
 
 
@@ -224,23 +227,29 @@ def release(service: str | None, everything: bool) -> None:
     from deployer import app, limits
     from deployer.tasks import update_service
 
-    if everything:
+    name = _one(service, everything)
+    if name is None:
         limits.set_freeze(app.swarm(), None)
         released = [found for found in app.swarm().services() if found.image]
     else:
-        released = [app.swarm().service(_one(service))]
+        released = [app.swarm().service(name)]
         limits.set_hold(app.swarm(), released[0].id, None)
+    ledger = app.swarm().ledger()
     for found in released:
-        if found.hold:
+        if reason := ledger.hold(found.id):
+            other = found.name if name is None else "--all"
+            click.echo(f"{found.name}: still held: {reason} (end it with `deployer release {other}`)")
+        elif found.hold:
             click.echo(f"{found.name}: still held by its label deployer.hold; take it out of the stack file")
         else:
             update_service.apply_async((found.name,), {"deployment": {"by": "release"}})
             click.echo(f"{found.name}: released")
 
 
-def _one(service: str | None) -> str:
-    if not service:
-        raise click.UsageError("name a service, or use --all")
+def _one(service: str | None, everything: bool) -> str | None:
+    """The service that is named, None for all of them."""
+    if bool(service) == everything:
+        raise click.UsageError("name a service, or use --all for all of them")
     return service
 
 
