@@ -49,7 +49,12 @@ class Heart(threading.Thread):
     def run(self) -> None:
         """Look and write, for ever."""
         while True:
-            self.beat()
+            try:
+                self.beat()
+            except Exception:
+                # What is looked at is changed by other threads meanwhile. A look that never works is told by
+                # the file's age.
+                log.exception("Health cannot be told")
             time.sleep(BEAT)
 
     def beat(self) -> None:

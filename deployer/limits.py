@@ -20,6 +20,7 @@ NAME = "deployer.ledger"  # the config object's name
 FREEZE, HOLD, SLOT = "deployer.freeze", "deployer.hold.", "deployer.slot."
 # A dead worker's slot comes free after this; a live one looks at least every 15 s and renews it.
 LEASE = timedelta(seconds=90)
+LONGEST_LEASE = timedelta(hours=1)  # as far as the clocks of two managers may be apart
 TRIES = 10
 
 
@@ -38,7 +39,15 @@ class Ledger:
     def slots(self, now: datetime) -> set[str]:
         """The services (ids) that hold a slot."""
         leases = {key.removeprefix(SLOT): value for key, value in self.labels.items() if key.startswith(SLOT)}
-        return {service for service, until in leases.items() if datetime.fromisoformat(until) > now}
+        return {service for service, until in leases.items() if _is_later(until, now)}
+
+
+def _is_later(text: str, now: datetime) -> bool:
+    """Whether a lease lasts; what we cannot have written lasts no more."""
+    try:
+        return now < datetime.fromisoformat(text) <= now + LONGEST_LEASE
+    except (ValueError, TypeError):
+        return False
 
 
 class Store(Protocol):

@@ -197,7 +197,7 @@ def message(reports: Sequence[tuple[Report, str]], line: Template) -> tuple[str,
 
 def fields(report: Report, task: str) -> Mapping[str, str]:
     """What a template may say of a deployment."""
-    image = Image.parse(report.image) if report.image else None
+    image = Image.find(report.image)
     return {
         "service": report.service,
         "outcome": _word(report),

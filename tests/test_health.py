@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -81,6 +82,21 @@ def test_a_loop_that_does_not_turn_is_found(monkeypatch):
     assert check() is None
     now[0] += 100
     assert check() == "the worker's loop is stuck for 100 s"
+
+
+def test_a_look_that_fails_is_not_the_last(tmp_path, monkeypatch):
+    monkeypatch.setattr(health, "BEAT", 0.01)
+    looks, again = [], threading.Event()
+
+    def changing():
+        looks.append(1)
+        if len(looks) == 1:
+            raise RuntimeError("Set changed size during iteration")
+        again.set()
+
+    health.Heart(tmp_path / "health", "worker", changing).start()
+    assert again.wait(5)
+    monkeypatch.setattr(health, "BEAT", 1e6)  # the thread sleeps from now on
 
 
 def test_a_full_disk_ends_nothing(tmp_path):

@@ -50,6 +50,14 @@ def test_the_slot_of_a_dead_worker_comes_free():
     assert take_slot(swarm, "b", set(), 1, NOW + LEASE)
 
 
+@pytest.mark.parametrize("text", ["", "soon", "2026-01-01T00:01:00", "9999-01-01T00:00:00+00:00"])
+def test_a_lease_that_nobody_can_have_written_takes_no_slot(text):
+    swarm = FakeSwarm()
+    swarm.write_ledger(swarm.ledger(), {"deployer.slot.x": text})
+    assert take_slot(swarm, "a", set(), 1, NOW)
+    assert swarm.ledger().slots(NOW) == {"a"}
+
+
 class Contended(FakeSwarm):
     """Somebody else writes between our read and our write, so many times."""
 

@@ -1,6 +1,7 @@
 """Who is told what: bursts, targets, templates, and that a dead target holds nothing up."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -36,6 +37,12 @@ def test_a_message_says_what_to_know():
     assert (url, title, bad) == ("json://one", "web rolled back", True)
     for word in ("web", "team/web:latest@sha256:aaa", "web.1: exit 1", "event e-1", "12 s"):
         assert word in body
+
+
+def test_an_image_that_is_no_reference_keeps_nothing_from_being_told():
+    [(_, _, body, _)] = tell(replace(report("odd"), image="No Image"), report("web"))
+    assert "odd: updated, No Image" in body
+    assert "web: updated" in body
 
 
 def test_a_burst_of_services_is_one_message():
