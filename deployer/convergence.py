@@ -122,8 +122,13 @@ def _all_up(
 def _steady(ours: Sequence[Mapping[str, Any]], now: datetime) -> bool:
     if not any(_state(task) in FAILED_STATES for task in ours):
         return True
-    up = [datetime.fromisoformat(task["Status"]["Timestamp"]) for task in ours if _state(task) == "running"]
+    up = [_since(task) for task in ours if _state(task) == "running"]
     return all((now - since).total_seconds() >= STEADY_SECONDS for since in up)
+
+
+def _since(task: Mapping[str, Any]) -> datetime:
+    """When a task came into its state: by the managers' clock, a node's may be far from it."""
+    return datetime.fromisoformat(task.get("UpdatedAt") or task["Status"]["Timestamp"])
 
 
 def have_failed(service: Service, tasks: Sequence[Mapping[str, Any]]) -> bool:

@@ -137,3 +137,23 @@ def test_after_the_engines_rollback_the_reason_is_that_of_what_it_left():
 def test_history_names_images_newest_first_without_those_that_only_failed():
     tasks = [task("shutdown", OLD, age=90), task("running", age=10), task("failed", "repo/web:bad", age=50)]
     assert former_images(tasks) == [NEW, OLD]
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=20), timedelta(minutes=-20)])
+def test_how_long_a_task_has_been_up_is_told_by_the_managers_clock(ahead):
+    up = {"Timestamp": (NOW + ahead).isoformat(), "State": "running"}
+    spec = {"ContainerSpec": {"Image": NEW}}
+    crashed = {
+        "ID": "a",
+        "Spec": spec,
+        "DesiredState": "shutdown",
+        "Status": {"State": "failed", "Err": "once"},
+    }
+    since = NOW - timedelta(seconds=14)
+    tasks = [
+        crashed,
+        {"ID": "b", "Spec": spec, "DesiredState": "running", "Status": up, "UpdatedAt": since.isoformat()},
+    ]
+    one = service(mode={"Replicated": {"Replicas": 1}})
+    assert assess(one, tasks, NOW).phase is Phase.ROLLING
+    assert assess(one, tasks, NOW + timedelta(seconds=1)).phase is Phase.CONVERGED
