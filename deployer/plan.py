@@ -106,6 +106,13 @@ def _held_by_label(case: Case) -> Stop | None:
     return Skip(Outcome.HELD, f"held: {held}") if held else None
 
 
+def _not_again(case: Case) -> Stop | None:
+    # What a tag means may be looked up as often as one likes; what a person asked for is done once.
+    if case.request.by_itself or case.request.task not in case.service.state.former_tasks:
+        return None
+    return Skip(Outcome.SUPERSEDED, "this deployment has ended, and others have come after it")
+
+
 def _labels_understood(case: Case) -> Stop | None:
     # Later would be too late: some of them say what becomes of an update that has been written.
     if not case.request.rollback:
@@ -132,6 +139,7 @@ _LEAVE_ALONE: Sequence[tuple[str, Callable[[Case], Stop | None]]] = (
 )
 _BEFORE: Sequence[tuple[str, Callable[[Case], Stop | None]]] = (
     *_LEAVE_ALONE,
+    ("it has not been done before", _not_again),
     ("it runs an image", _runs_no_image),
     ("it may run again", _is_job),
     ("its labels can be understood", _labels_understood),
@@ -332,6 +340,7 @@ def _state(found: Found) -> State:
         image=str(target),
         previous=way_back_after(case.service, target, case.progress, case.tasks),
         task=request.task,
+        done=case.service.state.done_before(request.task),
         event=request.event,
         by=request.by,
         at=case.now.isoformat(timespec="milliseconds"),

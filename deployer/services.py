@@ -18,6 +18,7 @@ from deployer.images import Image, is_digest
 
 STATE_PREFIX = "deployer.state."
 KEPT_FAILURES = 5
+KEPT_TASKS = 5
 TRUE, FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 
@@ -37,6 +38,7 @@ class State:
     failed: str | None = None  # digests that must not be tried again by themselves, newest first
     reason: str | None = None  # why it failed
     task: str | None = None  # the deployment (a Celery task id) that wrote this
+    done: str | None = None  # the deployments that wrote before, newest first
     event: str | None = None  # the event that began it
     by: str | None = None  # what began it: event, manual, reconcile, rollback
     at: str | None = None  # when
@@ -57,6 +59,16 @@ class State:
     def failures(self) -> tuple[str, ...]:
         """The digests that must not be tried again by themselves, newest first."""
         return tuple(self.failed.split(",")) if self.failed else ()
+
+    @property
+    def former_tasks(self) -> tuple[str, ...]:
+        """The deployments that wrote before `task`, newest first, as far as they are remembered."""
+        return tuple(self.done.split(",")) if self.done else ()
+
+    def done_before(self, task: str) -> str | None:
+        """What `done` is to be when another deployment writes."""
+        tasks = dict.fromkeys(one for one in (self.task, *self.former_tasks) if one and one != task)
+        return ",".join(list(tasks)[:KEPT_TASKS]) or None
 
     @property
     def credentials_since(self) -> datetime | None:

@@ -61,6 +61,7 @@ def given_up(
         previous=None,
         reason=reason,
         task=task,
+        done=service.state.done_before(task),
         by="rollback",
         at=now.isoformat(timespec="milliseconds"),
     )
