@@ -95,7 +95,7 @@ Stop = Skip | Wait
 
 
 @dataclass(frozen=True)
-class Standing:
+class Forerunner:
     """How another service stands that this one waits for."""
 
     service: Service
@@ -113,7 +113,7 @@ class Case:
     progress: Progress
     now: datetime
     hold: str | None = None  # why it is held by command, alone or with all others
-    after: Standing | None = None  # of the service that the label `deployer.after` names
+    after: Forerunner | None = None  # of the service that the label `deployer.after` names
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from deployer.cases import Case, Outcome, Request, Rules, Standing, Stop, Update
+from deployer.cases import Case, Forerunner, Outcome, Request, Rules, Stop, Update
 from deployer.convergence import Progress, assess
 from deployer.errors import AccessDeniedError, NoSuchServiceError
 from deployer.images import Image
@@ -108,7 +108,7 @@ class Core:
         if name and request.by_itself:
             other = self.other(look.service, "deployer.after", name)
             self._end_of_line(look.service, other.service)
-            after = Standing(other.service, other.progress)
+            after = Forerunner(other.service, other.progress)
         return Case(look.service, request, self.rules, look.tasks, look.progress, look.now, hold, after)
 
     def wanted(self, case: Case) -> Image | Stop:
