@@ -7,9 +7,8 @@ are looked at more closely.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from deployer.cases import Case, Found, Outcome, Request, Skip, Stop, Update
 from deployer.convergence import Phase, Progress
@@ -17,10 +16,9 @@ from deployer.core import Core
 from deployer.errors import DeployerError
 from deployer.images import Image
 from deployer.limits import Ledger
+from deployer.once import AskedOnce, ListedOnce
 from deployer.plan import choose, decide
-from deployer.ports import Credentials, Registry, Swarm
-from deployer.ranking import Tag
-from deployer.services import LabelError, Manifest, Service
+from deployer.services import LabelError, Service
 
 T = TypeVar("T")
 IDLE = Progress(Phase.CONVERGED, 0, 0)
@@ -59,7 +57,7 @@ def survey(core: Core) -> Survey:
     Raises:
         TemporaryError: the Swarm cannot answer now.
     """
-    swarm, registry = _AskedOnce(core.swarm), _ListedOnce(core.registry)
+    swarm, registry = AskedOnce(core.swarm), ListedOnce(core.registry)
     asking = replace(core, swarm=swarm, registry=registry)
     ledger = swarm.ledger()
     behind, faults, seen = [], [], 0
@@ -96,52 +94,3 @@ def _compare(core: Core, service: Service, ledger: Ledger) -> Behind | None:
     target = str(wanted.with_digest(manifest.digest))
     reason = "" if isinstance(step, Update | Image) else step.reason
     return Behind(service.name, service.id, str(service.image), target, isinstance(step, Update), reason)
-
-
-class _Once:
-    """Remembers answers and failures: a registry that is down is asked once for each image, too."""
-
-    def __init__(self) -> None:
-        self.asked: dict[tuple[Any, ...], Any] = {}
-
-    def ask(self, key: tuple[Any, ...], question: Callable[[], T]) -> T:
-        if key not in self.asked:
-            try:
-                self.asked[key] = question()
-            except DeployerError as fault:
-                self.asked[key] = fault
-        answer = self.asked[key]
-        if isinstance(answer, DeployerError):
-            raise answer
-        return cast("T", answer)
-
-
-class _AskedOnce(_Once):
-    """A Swarm that asks a registry once for each image."""
-
-    def __init__(self, swarm: Swarm) -> None:
-        super().__init__()
-        self._swarm = swarm
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._swarm, name)
-
-    def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
-        """What the registry says of an image."""
-        # With other credentials it is another question: a fresh token may be good where an old one was not.
-        return self.ask((str(image), credentials), lambda: self._swarm.manifest(image, credentials))
-
-
-class _ListedOnce(_Once):
-    """Registries that list the tags of a repository once."""
-
-    def __init__(self, registry: Registry) -> None:
-        super().__init__()
-        self._registry = registry
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._registry, name)
-
-    def tags(self, image: Image, login: str | None = None) -> Sequence[Tag]:
-        """All tags of an image's repository."""
-        return self.ask((image.name, login), lambda: self._registry.tags(image, login))

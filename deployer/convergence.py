@@ -157,6 +157,20 @@ def _reverted_reason(service: Service, tasks: Sequence[Mapping[str, Any]]) -> st
     return failure_reason(service, others) or service.update_message
 
 
+JOB_ENDED = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
+
+
+def newest_run(job: Service, tasks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The tasks of a job's newest run."""
+    index = job.job_iteration or 0
+    return [task for task in tasks if (task.get("JobIteration") or {}).get("Index", 0) == index]
+
+
+def job_lives(job: Service, tasks: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a task of a job's newest run may still complete."""
+    return any(_state(task) not in JOB_ENDED for task in newest_run(job, tasks))
+
+
 def image_of(task: Mapping[str, Any]) -> str | None:
     """The image that a task was made with."""
     return (task.get("Spec", {}).get("ContainerSpec") or {}).get("Image")

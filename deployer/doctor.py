@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from deployer.core import Core
 from deployer.errors import DeployerError, PermanentError
-from deployer.labels import complaint
+from deployer.labels import complaint, misplaced
 
 Level = Literal["ok", "warn", "fail"]
 VISIBILITY = 120  # seconds, the least that a look and its retries need
@@ -265,6 +265,13 @@ def labels(core: Core) -> Findings:
         if wrong:
             yield Finding(
                 f"labels of {service.name}", "fail", wrong, "correct the label; updates are off until then"
+            )
+        if nowhere := misplaced(service):
+            yield Finding(
+                f"labels of {service.name}",
+                "fail",
+                nowhere,
+                "move it under deploy.labels; nobody reads it there",
             )
 
 

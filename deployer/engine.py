@@ -65,6 +65,11 @@ class Engine:
         self._sender: Send | None = None
         self._lock = threading.Lock()
 
+    def forget(self) -> None:
+        """Ask the engine for its API version again, at the next request."""
+        with self._lock:
+            self._sender = None
+
     def ask(
         self,
         method: str,

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from deployer import prejob
 from deployer.cases import Found, Request, Skip, Stop, Update
 from deployer.core import Core, Look
 from deployer.errors import PermanentError
 from deployer.images import Image
-from deployer.labels import complaint, concerns
-from deployer.plan import answers, decide, questions
+from deployer.labels import complaint, concerns, misplaced
+from deployer.plan import answers, decide, leave_alone, questions
 from deployer.services import LabelError
 
 
@@ -50,6 +51,8 @@ def explain(core: Core, name: str, pushed: Image | None = None) -> Explanation:
     look = core.look(name)
     wrong = complaint(look.service)
     steps = [Step("its labels can be understood", wrong)] if wrong else []
+    if nowhere := misplaced(look.service):
+        steps.append(Step("its labels are where they are read", note=nowhere))
     try:
         verdict = _ask(core, look, pushed, steps)
     except LabelError as fault:
@@ -85,7 +88,31 @@ def _ask(core: Core, look: Look, pushed: Image | None, steps: list[Step]) -> str
         if stop:
             return _said(stop)
     decision = decide(found)
-    return f"updated to {decision.image}" if isinstance(decision, Update) else _said(decision)
+    if not isinstance(decision, Update):
+        return _said(decision)
+    return _job_first(core, look, request, decision, steps) or f"updated to {decision.image}"
+
+
+def _job_first(core: Core, look: Look, request: Request, update: Update, steps: list[Step]) -> str | None:
+    """What the job of the label `deployer.pre-job` has against an update, or that it runs before it."""
+    name = look.service.labels.get(prejob.LABEL, "").strip()
+    if not name:
+        return None
+    job = core.other(look.service, prejob.LABEL, name)
+    rule = f"job {name}, which runs first, has completed"
+    match prejob.judge(job.service, job.tasks, job.progress, update, request, core.rules, job.now):
+        case prejob.Run():
+            stop = leave_alone(core.case(job, request))
+            steps.append(Step(rule, stop.reason if stop else f"it is to run {update.image}"))
+            return _said(stop) if stop else f"job {name} runs first, then updated to {update.image}"
+        case prejob.Failed(reason):
+            steps.append(Step(rule, reason))
+            return f"failed: job {name}, which runs first: {reason}"
+        case prejob.Running(count):
+            steps.append(Step(rule, f"{count} complete"))
+            return f"it waits: job {name} runs first ({count} complete)"
+    steps.append(Step(rule))
+    return None
 
 
 def _step(rule: str, stop: Stop | None) -> Step:

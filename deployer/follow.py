@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from deployer.cases import Outcome, Request, Rules, Update
-from deployer.convergence import Phase, have_failed
+from deployer.convergence import Phase, have_failed, job_lives
 from deployer.core import Again, Core, Look, Report, Watch
 from deployer.errors import PermanentError
 from deployer.images import Image
@@ -112,7 +112,8 @@ def _where_to_go_back(service: Service, rules: Rules, tasks: Sequence[Mapping[st
     """
     # Turned off since the roll-out began, it is left alone.
     ours = service.flag("deployer.enable", default=True) and service.carries(rules.filter_label)
-    if not ours or not service.flag("deployer.rollback", rules.rollback):
+    # A job that went back would run the old image again: what it has done is done.
+    if not ours or service.is_job or not service.flag("deployer.rollback", rules.rollback):
         return None
     return way_back(service, tasks)
 
@@ -154,6 +155,9 @@ def _failure(look: Look, watch: Watch, timeout: float) -> str | None:
     progress = look.progress
     if progress.phase is Phase.PAUSED:
         return progress.reason or "the engine paused the update"
+    service = look.service
+    if service.is_job and progress.reason and not job_lives(service, look.tasks):
+        return progress.reason
     if watch.watched >= timeout:
         count = f"{progress.ready}/{progress.wanted}"
         return f"not converged after {timeout:g} s ({count}): {progress.reason}".rstrip(": ")

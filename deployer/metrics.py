@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, start_http_server
@@ -59,8 +60,9 @@ for _outcome in Outcome:  # a rate needs the 0 before the 1
 def update_begun(pushed_at: str | None, now: datetime) -> None:
     """Count an update, and how long after the push it was accepted (ECR's times are whole seconds)."""
     UPDATES.inc()
-    if pushed_at:
-        PUSH_TO_UPDATE.observe(max(0.0, (now - datetime.fromisoformat(pushed_at)).total_seconds()))
+    with suppress(TypeError, ValueError):  # whatever a message says, what it has begun is followed
+        if pushed_at:
+            PUSH_TO_UPDATE.observe(max(0.0, (now - datetime.fromisoformat(pushed_at)).total_seconds()))
 
 
 def deployment_ended(report: Report) -> None:

@@ -58,5 +58,8 @@ class Registry(Protocol):
     def tags(self, image: Image, login: str | None = None) -> Sequence[Tag]:
         """All tags of an image's repository, in no order; NotFoundError if there is no such repository."""
 
+    def renew(self, image: Image) -> None:
+        """Have a fresh token for an image's registry; on an error the one that there is stays."""
+
     def forget(self, image: Image) -> bool:
         """Drop what is cached for an image's registry; whether there was anything."""

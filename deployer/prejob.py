@@ -12,12 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from deployer.cases import Request, Rules, Update
-from deployer.convergence import Phase, Progress
+from deployer.convergence import Phase, Progress, job_lives, newest_run
 from deployer.services import LabelError, Service, State
 
 LABEL = "deployer.pre-job"
 ORDERED = "job"  # what a deployment remembers between its looks: the digest that it had the job run
-ENDED = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def judge(
     began = _began(job, tasks)
     overdue = began is not None and (now - began).total_seconds() > timeout
     if image.digest != update.image.digest or (request.force and not mine):
-        if _alive(job, tasks) and not overdue:
+        if job_lives(job, tasks) and not overdue:
             return Running(count)  # what migrates is not to be killed half-way
         at = now.isoformat(timespec="milliseconds")
         state = State(
@@ -85,25 +84,16 @@ def judge(
         return Done()
     if overdue:
         return Failed(f"not complete after {timeout:g} s ({count}): {progress.reason}".rstrip(": "))
-    if progress.reason and not _alive(job, tasks):
+    if progress.reason and not job_lives(job, tasks):
         return Failed(progress.reason)
     return Running(count)
-
-
-def _run(job: Service, tasks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The tasks of the job's newest run."""
-    index = job.job_iteration or 0
-    return [task for task in tasks if (task.get("JobIteration") or {}).get("Index", 0) == index]
-
-
-def _alive(job: Service, tasks: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a task of this run may still complete."""
-    return any(str(task.get("Status", {}).get("State", "new")) not in ENDED for task in _run(job, tasks))
 
 
 def _began(job: Service, tasks: Sequence[Mapping[str, Any]]) -> datetime | None:
     """When this run began: as we wrote it, else by its tasks."""
     if job.state.at and job.state.image == job.image_text:
         return datetime.fromisoformat(job.state.at)
-    times = [datetime.fromisoformat(task["CreatedAt"]) for task in _run(job, tasks) if task.get("CreatedAt")]
+    times = [
+        datetime.fromisoformat(task["CreatedAt"]) for task in newest_run(job, tasks) if task.get("CreatedAt")
+    ]
     return min(times, default=None)

@@ -43,11 +43,19 @@ def refresh(core: Core, max_age: timedelta) -> list[str]:
     due = [(age(s, now), s) for s in services if _needs(s) and age(s, now) > _limit(s, max_age)]
     due.sort(key=lambda one: one[0], reverse=True)
     chosen = [s for n, (old, s) in enumerate(due) if n < AT_ONCE or old > DANGER]
-    for image in {s.image.host: s.image for s in chosen if s.image}.values():
-        core.registry.forget(image)  # a token of this minute, not one that has lived for hours
+    tokens = dict[
+        str, bool
+    ]()  # by host: whether there is a token of this minute, not one that has lived for hours
     renewed = []
     for service in chosen:
+        image = service.image
         try:
+            if image and image.host not in tokens:
+                tokens[image.host] = False
+                core.registry.renew(image)
+                tokens[image.host] = True
+            if not image or not tokens[image.host]:
+                continue  # what was wrong is in the log
             if _renew(core, service.id):
                 renewed.append(service.name)
         except StaleVersionError:

@@ -124,6 +124,17 @@ class Registries:
                     f"{denied}; its registry refuses the list too (ecr:ListImages)"
                 ) from denied
 
+    def renew(self, image: Image) -> None:
+        """Have a fresh token for the image's registry; if there is an error, the one that there is stays.
+
+        Raises:
+            TemporaryError, PermanentError: as of `credentials`.
+        """
+        if registry := image.ecr:
+            key = (registry.account, registry.region)
+            with self._locks.setdefault(key, threading.Lock()):
+                self._tokens[key] = _authorize(self._accounts, registry, image.host)
+
     def forget(self, image: Image) -> bool:
         """Drop the cached token for the image's registry; whether there was one."""
         registry = image.ecr

@@ -97,6 +97,8 @@ def _stories(standings: Sequence[Standing]) -> Iterator[Text]:
     """How deployments ended that did not end well."""
     for one in standings:
         failed = f"; not tried again: {', '.join(map(_short, one.failed))}" if one.failed else ""
+        if one.advice:
+            yield Text(f"{one.service}: {one.advice}", style="yellow")
         if failed or _outcome(one) not in {"updated", "rolling", "-"}:
             last = UUID.sub(r"\1", one.last)
             yield _plain(f"{one.service}: {last}{failed}", "yellow")

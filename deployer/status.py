@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from deployer.convergence import Phase, Progress, assess
 from deployer.core import Core
 from deployer.errors import DeployerError
 from deployer.images import Image
-from deployer.labels import complaint
+from deployer.labels import complaint, misplaced
 from deployer.limits import Ledger
+from deployer.once import AskedOnce, ListedOnce
 from deployer.policy import Policy
-from deployer.services import Service
+from deployer.services import LabelError, Service
 
 ASKED_AT_ONCE = 8  # requests to registries side by side
 
@@ -34,6 +35,7 @@ class Standing:
     wanted: int
     held: str | None
     off: str | None  # why it is never updated
+    advice: str | None  # what somebody has probably meant otherwise
     failed: tuple[str, ...]  # digests that are not tried again by themselves
     last: str  # how the last deployment ended, as far as the service knows
     credentials_age: timedelta | None  # since credentials were stored with it; ECR's live for 12 hours
@@ -53,22 +55,23 @@ def survey(core: Core, names: Sequence[str] = (), ask: bool = True) -> list[Stan
     services = [s for s in core.swarm.services() if s.image and s.carries(core.rules.filter_label)]
     if names:
         services = [s for s in services if s.name in names or s.id in names]
-    asked = {(image, s.login) for s in services if (image := _followed(s))} if ask else set()
+    asking = replace(core, swarm=AskedOnce(core.swarm), registry=ListedOnce(core.registry))
+    asked = [s for s in services if s.image and s.image.followed_tag] if ask else []
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        found = dict(zip(asked, pool.map(lambda one: _ask(core, *one), asked), strict=True))
+        answers = pool.map(lambda service: _ask(asking, service), asked)
+        found = {service.id: answer for service, answer in zip(asked, answers, strict=True)}
     ledger, now = core.swarm.ledger(), core.clock()
     return [_standing(core, s, found, ledger, now) for s in sorted(services, key=lambda s: s.name)]
 
 
-def _followed(service: Service) -> Image | None:
-    image = service.image
-    return image.without_digest() if image and image.followed_tag else None
-
-
-def _ask(core: Core, image: Image, login: str | None) -> str | DeployerError:
-    """What the tag means, or why that cannot be told."""
+def _ask(core: Core, service: Service) -> str | DeployerError | None:
+    """What the service follows means at its registry now, or why that cannot be told."""
+    assert service.image is not None  # noqa: S101 - survey has left out the others
     try:
-        return core.manifest(image, login)[0].digest
+        wanted = core.followed(service, service.image.without_digest())
+        return core.manifest(wanted, service.login)[0].digest
+    except LabelError:
+        return None  # it is off, and that is said
     except DeployerError as fault:
         return fault
 
@@ -76,15 +79,14 @@ def _ask(core: Core, image: Image, login: str | None) -> str | DeployerError:
 def _standing(
     core: Core,
     service: Service,
-    found: Mapping[tuple[Image, str | None], str | DeployerError],
+    found: Mapping[str, str | DeployerError | None],
     ledger: Ledger,
     now: datetime,
 ) -> Standing:
     image = service.image
     assert image is not None  # noqa: S101 - survey has left out the others
     progress = assess(service, core.swarm.tasks(service.id), now)
-    followed = _followed(service)
-    answer = found.get((followed, service.login)) if followed else None
+    answer = found.get(service.id)
     newer = answer if isinstance(answer, str) and answer != image.digest else None
     written_by_us = service.state.image == service.image_text and service.state.at
     return Standing(
@@ -99,6 +101,7 @@ def _standing(
         wanted=progress.wanted,
         held=ledger.hold(service.id) or service.hold,
         off=_off(service, image),
+        advice=misplaced(service),
         failed=service.state.failures,
         last=_last(service, progress),
         credentials_age=now - stored if (stored := service.state.credentials_since) else None,

@@ -158,8 +158,16 @@ class DockerSwarm:
         except NoAnswerError as fault:
             raise TemporaryError(f"{ENGINE} does not answer (DOCKER_HOST): {fault}") from fault
         if answer.status >= 300:
+            if _of_another_version(answer):
+                self._engine.forget()
+                raise TemporaryError(f"{ENGINE} has changed its version, asking it anew: {answer.message}")
             raise _error(answer, missing, whom)
         return answer
+
+
+def _of_another_version(answer: Answer) -> bool:
+    """Whether the engine was upgraded or downgraded since it was asked for the version of its API."""
+    return answer.status == 400 and answer.message.startswith("client version ")
 
 
 def _path(name: str) -> str:
@@ -188,6 +196,7 @@ DENIED = (
     "denied:",
     "forbidden",
 )
+UNREACHABLE = ("dial tcp", "no such host", "i/o timeout", "connection refused", "tls handshake timeout")
 ABSENT = ("manifest unknown", "not found", "name unknown", "no such")
 
 
@@ -200,6 +209,8 @@ def _error(answer: Answer, missing: str, whom: str) -> DeployerError:
         return PermanentError(
             f"this engine is no Swarm manager; run workers on managers or set DOCKER_HOST ({message})"
         )
+    if whom != ENGINE and any(word in words for word in UNREACHABLE):
+        return TemporaryError(f"{whom} cannot be reached: {message}")
     if whom != ENGINE and (status in {401, 403} or any(word in words for word in DENIED)):
         return AccessDeniedError(f"{whom} refuses access: {message}")
     if status == 404 or (whom != ENGINE and any(word in words for word in ABSENT)):

@@ -158,6 +158,10 @@ class FakeSwarm:
             raise NotFoundError(f"the registry has no {image.name}")
         return found
 
+    def renew(self, image: Image) -> None:
+        """Tokens do not age here."""
+        del image
+
     def forget(self, image: Image) -> bool:
         """Nothing is cached."""
         del image

@@ -1,5 +1,6 @@
 """Registries are asked with the right login, again with a fresh token, and none keeps another one waiting."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -7,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from test_rollout import HOST, WEB, digest, pinned
 
-from deployer import aws, catchup, doctor, registry
+from deployer import aws, catchup, doctor, refresh, registry, swarm
 from deployer.aws import Accounts, Role
-from deployer.cases import Rules
-from deployer.errors import AccessDeniedError
+from deployer.cases import Request, Rules
+from deployer.engine import Answer
+from deployer.errors import AccessDeniedError, NotFoundError, TemporaryError
 from deployer.images import EcrRegistry, Image
 from deployer.ports import Credentials
 from deployer.registry import Registries
@@ -117,3 +119,65 @@ def test_an_account_does_not_wait_for_the_role_of_another_one(monkeypatch, held)
         assert pool.submit(use, OTHER).result(5) == "eu-central-1"
         held.set()
         assert first.result(5) == "eu-central-1"
+
+
+def test_a_token_is_kept_until_there_is_a_new_one():
+    class Down(Guarded):
+        password = "new"
+
+        def renew(self, image):
+            raise TemporaryError("GetAuthorizationToken is down")
+
+    swarm = Down()
+    swarm.create("web", f"{WEB}@{digest(1)}")
+    swarm.create("api", f"{WEB}@{digest(1)}")
+    swarm.push(WEB, digest(1))
+    swarm.now += timedelta(hours=11)
+    deployer = Deployer(swarm, swarm, Rules(), clock=swarm.clock)
+    assert refresh.refresh(deployer, timedelta(hours=6)) == []
+    assert not swarm.writes
+    swarm.push(WEB, digest(2))
+    assert deployer.advance("web", Request("t", by="event")).watch
+
+
+def test_a_token_is_renewed_once_for_all_services_of_a_registry():
+    asked = []
+    swarm = Guarded()
+    swarm.password = "new"
+    swarm.renew = asked.append
+    for name in "web", "api":
+        swarm.create(name, f"{WEB}@{digest(1)}")
+    swarm.now += timedelta(hours=11)
+    renewed = refresh.refresh(Deployer(swarm, swarm, Rules(), clock=swarm.clock), timedelta(hours=6))
+    assert sorted(renewed) == ["api", "web"]
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("whom", "status", "message", "kind"),
+    [
+        (
+            "registry x",
+            500,
+            "Get https://x/v2/: dial tcp: lookup x on 127.0.0.53:53: no such host",
+            TemporaryError,
+        ),
+        ("registry x", 404, "dial tcp 10.0.0.1:443: connect: connection refused", TemporaryError),
+        ("registry x", 500, "manifest unknown: manifest unknown", NotFoundError),
+        ("registry x", 404, "no such image", NotFoundError),
+    ],
+)
+def test_a_registry_that_nobody_finds_is_not_an_image_that_is_not_there(whom, status, message, kind):
+    answer = Answer(status, json.dumps({"message": message}).encode())
+    assert type(swarm._error(answer, "the registry has no x", whom)) is kind
+
+
+def test_an_engine_of_another_version_is_asked_anew(monkeypatch):
+    engine = swarm.DockerSwarm()
+    forgotten = []
+    monkeypatch.setattr(engine._engine, "forget", lambda: forgotten.append(1))
+    said = b'{"message": "client version 1.41 is too old. Minimum supported API version is 1.44"}'
+    monkeypatch.setattr(engine._engine, "ask", lambda *_, **__: Answer(400, said))
+    with pytest.raises(TemporaryError, match="asking it anew"):
+        engine.service("web")
+    assert forgotten

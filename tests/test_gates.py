@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployer import catchup, refresh
+from deployer import catchup, doctor, refresh
 from deployer.cases import Outcome, Request, Rules
 from deployer.core import Again, Report
 from deployer.explain import explain
@@ -152,8 +152,33 @@ def test_a_policy_that_cannot_be_understood_turns_updates_off_and_says_so(swarm,
 def test_labels_of_the_container_are_noticed(swarm):
     web(swarm, "tag")
     swarm.raw["web"]["Spec"]["TaskTemplate"]["ContainerSpec"]["Labels"] = {"deployer.policy": "minor"}
-    assert "deploy.labels" in survey(deployer(swarm))[0].off
-    assert any("deploy.labels" in (step.stop or "") for step in explain(deployer(swarm), "web").steps)
+    (standing,) = survey(deployer(swarm))
+    assert "deploy.labels" in standing.advice
+    assert standing.off is None  # nobody reads them there, so updates go on
+    assert [f.level for f in doctor.labels(deployer(swarm)) if "deploy.labels" in f.found] == ["fail"]
+    assert any("deploy.labels" in step.note for step in explain(deployer(swarm), "web").steps)
+
+
+def test_status_tells_of_the_tag_that_the_policy_would_choose(swarm):
+    web(swarm, "minor")
+    swarm.push(f"{WEB}:1.3.0", digest(3))
+    (standing,) = survey(deployer(swarm))
+    assert standing.newer == digest(3)
+    assert [one.wanted for one in catchup.survey(deployer(swarm)).behind] == [f"{WEB}:1.3.0@{digest(3)}"]
+
+
+def test_explain_asks_the_job_that_runs_first(swarm):
+    swarm.create("migrate", f"{WEB}:1.2.0@{digest(1)}", labels={"deployer.hold": "audit"})
+    swarm.raw["migrate"]["Spec"]["Mode"] = {"ReplicatedJob": {"TotalCompletions": 1}}
+    for task in swarm.history["migrate"]:
+        task["Status"]["State"] = "complete"
+    web(swarm, "tag")
+    swarm.raw["web"]["Spec"]["Labels"]["deployer.pre-job"] = "migrate"
+    swarm.push(f"{WEB}:1.2.0", digest(3))
+    assert explain(deployer(swarm), "web").verdict == "held: audit"
+    swarm.raw["migrate"]["Spec"]["Labels"].clear()
+    assert "job migrate runs first" in explain(deployer(swarm), "web").verdict
+    assert not swarm.writes
 
 
 def test_policy_none_follows_nothing_but_a_person(swarm):

@@ -142,3 +142,21 @@ def test_the_memory_of_deployments_does_not_grow(swarm):
         swarm.push(WEB, digest(number))
         Runs(swarm).run(task=f"t{number}")
     assert swarm.service("web").state.former_tasks == ("t18", "t17", "t16", "t15", "t14")
+
+
+def test_a_job_whose_run_fails_has_failed_at_once_and_does_not_run_its_old_image_again(swarm):
+    swarm.create("job", f"{WEB}@{digest(1)}", labels={"deployer.run-job": "true"})
+    swarm.raw["job"]["Spec"]["Mode"] = {"ReplicatedJob": {"TotalCompletions": 1}}
+    swarm.push(WEB, digest(2))
+    runs = Runs(swarm)
+    begun = runs.step("job")
+    task = {
+        "ID": "1",
+        "Slot": 1,
+        "Spec": {"ContainerSpec": {"Image": swarm.image("job")}},
+        "DesiredState": "shutdown",
+    }
+    swarm.history["job"] = [{**task, "Status": {"State": "failed", "Err": "task: non-zero exit (3)"}}]
+    report = runs.step("job", watch=begun.watch)
+    assert (report.outcome, "non-zero exit (3)" in report.reason) == (Outcome.FAILED, True)
+    assert swarm.image("job").endswith(digest(2))

@@ -104,3 +104,10 @@ def test_without_a_limit_everything_begins():
     pace = Pace()
     earlier = [NOW - timedelta(seconds=number) for number in range(3)]
     assert [pace.take(now) for now in earlier] == [0, 0, 0], "threads come with times of their own"
+
+
+def test_a_clock_that_is_set_back_stops_nobody_for_as_long():
+    pace = Pace(0.5)
+    assert pace.take(NOW) == 0.0
+    assert 0 < pace.take(NOW) <= 2
+    assert pace.take(NOW - timedelta(hours=1)) <= 2

@@ -26,6 +26,7 @@ def standing(service, **values):
         "wanted": 2,
         "held": None,
         "off": None,
+        "advice": None,
         "failed": (),
         "last": "updated: by event 3f0c6f1e-1a2b-4c3d-8e4f-0123456789ab",
         "credentials_age": timedelta(hours=3),
