@@ -37,7 +37,7 @@ SQS = "https://sqs.eu-central-1.amazonaws.com"
 BATCHES = [f"sqs:{call}MessageBatch" for call in ("Send", "Delete")] + ["sqs:ChangeMessageVisibilityBatch"]
 # Where a reader looks again until it is as the page says.
 LOOKED_AT_AGAIN = ("deployer history", "deployer status", "docker stack services")
-PATIENCE = 60.0  # seconds
+PATIENCE = 120.0  # seconds
 
 
 @pytest.fixture
