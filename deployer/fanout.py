@@ -15,7 +15,7 @@ from typing import Any
 
 from deployer.cases import Request
 from deployer.core import Again
-from deployer.errors import DeployerError, TemporaryError
+from deployer.errors import DeployerError, StaleVersionError, TemporaryError
 from deployer.images import Image
 from deployer.limits import Ledger
 from deployer.logs import about
@@ -150,6 +150,8 @@ def begin(deployer: Deployer, services: Sequence[Service], requests: Sequence[Re
                 try:
                     made = together.advance(service.name, request)
                     step = made if isinstance(made, Again) and made.watch else None
+                except StaleVersionError:
+                    pass  # somebody writes to this one again and again
                 except TemporaryError:
                     until = 0.0  # the next one would have to wait as long
                 except Exception:  # its own look says what is wrong, and no other service has to suffer
