@@ -55,7 +55,9 @@ def nothing_was_lost(stack, flow, log):
         said = rf"of service {push.service} ended: ([a-z-]+).*{push.event}|{push.event}.*of service {push.service} ended: ([a-z-]+)"
         if (push.event, push.service) not in ends and (found := re.search(said, log.text)):
             ends[push.event, push.service] = found[1] or found[2]
-    assert [push for push in flow.pushes if (push.event, push.service) not in ends] == []
+    lost = [push for push in flow.pushes if (push.event, push.service) not in ends]
+    about_them = [line for line in log.text.splitlines() if any(push.event in line for push in lost)]
+    assert lost == [], "\n".join(about_them)
     assert {ends[push.event, push.service] for push in flow.pushes} <= {"updated", "unchanged", "superseded"}
     for service in flow.seen:
         wait_until(partial(stack.lab.is_up, service), 30, f"{service} running")
