@@ -25,7 +25,7 @@ from deployer.services import Manifest, Service
 
 log = logging.getLogger(__name__)
 
-PART_SERVICES = 25  # that one task looks at: some tenths of a second
+PART_SERVICES = 50  # that one task looks at: some tenths of a second
 PART_TASKS = 100  # that one answer of the engine may have to list, about
 UNKNOWN_TASKS = 10  # of a service that has one on each node
 PART_SECONDS = 20.0  # after which the rest of a part goes one by one; far below a visibility timeout
