@@ -1,7 +1,7 @@
 """The edge to the Docker engine: the only module that knows its API and its errors.
 
-Works on raw specs through docker-py's low-level client: the high-level `Service.update` writes back a spec
-that was read with `insertDefaults` and changes nothing when only the digest moved.
+Works on raw specs: docker-py's high-level `Service.update` writes back a spec that was read with
+`insertDefaults` and changes nothing when only the digest moved.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class DockerSwarm:
         try:
             found = self._engine.each(path, params)
             if isinstance(found, Answer):
-                raise _error(found, "", ENGINE)
+                raise self._refusal(found)
             yield from found
         except NoAnswerError as fault:
             raise TemporaryError(f"{ENGINE} does not answer (DOCKER_HOST): {fault}") from fault
@@ -158,16 +158,16 @@ class DockerSwarm:
         except NoAnswerError as fault:
             raise TemporaryError(f"{ENGINE} does not answer (DOCKER_HOST): {fault}") from fault
         if answer.status >= 300:
-            if _of_another_version(answer):
-                self._engine.forget()
-                raise TemporaryError(f"{ENGINE} has changed its version, asking it anew: {answer.message}")
-            raise _error(answer, missing, whom)
+            raise self._refusal(answer, missing, whom)
         return answer
 
-
-def _of_another_version(answer: Answer) -> bool:
-    """Whether the engine was upgraded or downgraded since it was asked for the version of its API."""
-    return answer.status == 400 and answer.message.startswith("client version ")
+    def _refusal(self, answer: Answer, missing: str = "", whom: str = ENGINE) -> DeployerError:
+        """What an answer that is an error means for us."""
+        if answer.status == 400 and answer.message.startswith("client version "):
+            # It was upgraded or downgraded since it was asked for the version of its API.
+            self._engine.forget()
+            return TemporaryError(f"{ENGINE} has changed its version, asking it anew: {answer.message}")
+        return _error(answer, missing, whom)
 
 
 def _path(name: str) -> str:

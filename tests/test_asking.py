@@ -177,7 +177,9 @@ def test_an_engine_of_another_version_is_asked_anew(monkeypatch):
     forgotten = []
     monkeypatch.setattr(engine._engine, "forget", lambda: forgotten.append(1))
     said = b'{"message": "client version 1.41 is too old. Minimum supported API version is 1.44"}'
-    monkeypatch.setattr(engine._engine, "ask", lambda *_, **__: Answer(400, said))
-    with pytest.raises(TemporaryError, match="asking it anew"):
-        engine.service("web")
-    assert forgotten
+    for way in "ask", "each":
+        monkeypatch.setattr(engine._engine, way, lambda *_, **__: Answer(400, said))
+    for question in (lambda: engine.service("web"), engine.services):
+        with pytest.raises(TemporaryError, match="asking it anew"):
+            question()
+    assert len(forgotten) == 2
