@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from deployer.cases import Request
 from deployer.core import Again
 from deployer.errors import DeployerError, StaleVersionError, TemporaryError
-from deployer.images import Image
 from deployer.limits import Ledger
 from deployer.logs import about
-from deployer.ports import Credentials, Swarm
+from deployer.once import AskedOnce
+from deployer.ports import Swarm
 from deployer.rollout import Deployer
-from deployer.services import Manifest, Service
+from deployer.services import Service
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def parts(services: Sequence[Service]) -> list[list[Service]]:
     return found
 
 
-class Together:
+class Together(AskedOnce):
     """A Swarm of which some services, with their tasks, have been read already.
 
     Each of these answers is given once. Whoever reads a service again, because it has changed, gets a new
@@ -61,14 +61,13 @@ class Together:
     """
 
     def __init__(self, swarm: Swarm, services: Sequence[Service]) -> None:
-        self._swarm = swarm
+        super().__init__(swarm)
         self._services = {service.name: service for service in services}
         self._tasks: dict[str, list[Mapping[str, Any]]] = {service.id: [] for service in services}
         for task in swarm.tasks(*self._tasks):
             self._tasks.get(str(task.get("ServiceID")), []).append(task)
         self._told: str | None = None  # the id of the service that was given last, if it was read before
         self._ledger: tuple[float, Ledger] | None = None
-        self._manifests: dict[tuple[str, Credentials | None], Manifest] = {}
 
     def service(self, name: str) -> Service:
         """One service by its name, once as it was read before."""
@@ -77,7 +76,7 @@ class Together:
             self._told = service.id
             return service
         self._told = None
-        self._manifests.clear()
+        self.asked.clear()
         self._ledger = None
         return self._swarm.service(name)
 
@@ -87,13 +86,6 @@ class Together:
             self._told = None
             return self._tasks[service_ids[0]]
         return self._swarm.tasks(*service_ids)
-
-    def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
-        """What the registry says of an image, asked once."""
-        key = str(image), credentials
-        if key not in self._manifests:
-            self._manifests[key] = self._swarm.manifest(image, credentials)
-        return self._manifests[key]
 
     def ledger(self) -> Ledger:
         """What belongs to the whole Swarm, as it was a moment ago."""
@@ -106,14 +98,6 @@ class Together:
         """Replace it; the next one to ask reads it."""
         self._ledger = None
         self._swarm.write_ledger(ledger, labels)
-
-    def update(self, service: Service, spec: Mapping[str, Any], credentials: Credentials | None) -> None:
-        """Write a spec over the version that was read."""
-        self._swarm.update(service, spec, credentials)
-
-    def services(self, *ids: str, keep: Callable[[Service], bool] | None = None) -> Sequence[Service]:
-        """Read services."""
-        return self._swarm.services(*ids, keep=keep)
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from deployer.errors import TemporaryError, brief
+from deployer.parcels import BATCH, send_batch
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 FRESH = 5.0  # seconds for which an answer of the queue tells how it is
-BATCH = 10  # SQS's largest batch
 AT_ONCE = 8  # requests; boto3 keeps ten connections
 
 
@@ -49,9 +49,8 @@ class Outbox:
             for begin in range(0, len(events), BATCH):
                 batch = events[begin : begin + BATCH]
                 entries = [{"Id": str(i), "MessageBody": json.dumps(event)} for i, event in enumerate(batch)]
-                answer = self._sqs.send_message_batch(QueueUrl=self._url, Entries=entries)
-                for failed in answer.get("Failed") or ():
-                    raise TemporaryError(f"SQS has not taken an event: {failed.get('Code')}")
+                if refused := send_batch(self._sqs, self._url, entries):
+                    raise TemporaryError(f"SQS has not taken an event: {next(iter(refused.values()))}")
         except (BotoCoreError, ClientError) as fault:
             if isinstance(fault, ClientError) and "AccessDenied" in fault.response["Error"].get("Code", ""):
                 self._denied = f"events are refused: {brief(fault)}"

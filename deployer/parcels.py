@@ -7,7 +7,7 @@ to be sent, and `Parcel.send` hands it to SQS, ten at a time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -107,14 +107,29 @@ def _sent(batch: list[_Message]) -> dict[int, Exception]:
         for number, message in enumerate(batch)
     ]
     try:
-        answer = batch[0].client.send_message_batch(QueueUrl=url, Entries=entries)
+        refused = send_batch(batch[0].client, url, entries)
     except (BotoCoreError, ClientError) as fault:
         return dict.fromkeys((message.key for message in batch), fault)
+    return {batch[int(number)].key: OperationalError(why) for number, why in refused.items()}
+
+
+def send_batch(client: Any, url: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Send at most `BATCH` messages in one request.
+
+    Args:
+        client: of SQS, by boto3.
+        url: the queue's.
+        entries: of SendMessageBatch.
+
+    Returns:
+        The ids of the entries of which SQS has not said that it took them, each with the reason.
+
+    Raises:
+        BotoCoreError, ClientError: the request as a whole has failed.
+    """
+    answer = client.send_message_batch(QueueUrl=url, Entries=entries)
     # A request that succeeds may have failed in part, so only what is named as taken was taken.
     taken = {one["Id"] for one in answer.get("Successful") or ()}
     why = {one["Id"]: f"{one.get('Code')}: {one.get('Message', '')}" for one in answer.get("Failed") or ()}
-    return {
-        message.key: OperationalError(why.get(str(number), "SQS does not say that it took it"))
-        for number, message in enumerate(batch)
-        if str(number) not in taken
-    }
+    ids = (str(entry["Id"]) for entry in entries)
+    return {one: why.get(one, "SQS does not say that it took it") for one in ids if one not in taken}

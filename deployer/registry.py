@@ -130,10 +130,8 @@ class Registries:
         Raises:
             TemporaryError, PermanentError: as of `credentials`.
         """
-        if registry := image.ecr:
-            key = (registry.account, registry.region)
-            with self._locks.setdefault(key, threading.Lock()):
-                self._tokens[key] = _authorize(self._accounts, registry, image.host)
+        if image.ecr:
+            self._token(image.ecr, image.host, renew=True)
 
     def forget(self, image: Image) -> bool:
         """Drop the cached token for the image's registry; whether there was one."""
@@ -164,12 +162,16 @@ class Registries:
         return Credentials(user, password, host)
 
     def _ecr(self, registry: EcrRegistry, host: str) -> Credentials:
+        token = self._token(registry, host)
+        return Credentials(token.credentials.username, token.credentials.password, host)
+
+    def _token(self, registry: EcrRegistry, host: str, renew: bool = False) -> _Token:
         key = (registry.account, registry.region)
         with self._locks.setdefault(key, threading.Lock()):
             token = self._tokens.get(key)
-            if token is None or token.expires_at - self._clock() < LEAST_LEFT:
+            if renew or token is None or token.expires_at - self._clock() < LEAST_LEFT:
                 token = self._tokens[key] = _authorize(self._accounts, registry, host)
-        return Credentials(token.credentials.username, token.credentials.password, host)
+        return token
 
 
 def _authorize(accounts: Accounts, registry: EcrRegistry, host: str) -> _Token:

@@ -137,10 +137,10 @@ class Deployer(Core):
         self, look: Look, request: Request, update: Update, credentials: Credentials | None
     ) -> Report | Again | None:
         """Have the job of the label `deployer.pre-job` run the new image before the service does."""
-        name = look.service.labels.get("deployer.pre-job", "").strip()
+        name = look.service.labels.get(prejob.LABEL, "").strip()
         if not name or request.rollback:
             return None
-        job = self.other(look.service, "deployer.pre-job", name)
+        job = self.other(look.service, prejob.LABEL, name)
         match prejob.judge(job.service, job.tasks, job.progress, update, request, self.rules, job.now):
             case prejob.Run(state):
                 if stop := leave_alone(self.case(job, request)):

@@ -78,21 +78,12 @@ def history(service: str | None, limit: int, as_json: bool) -> None:
     From the results in Redis, where they are kept for 30 days. Without Redis: what the labels of the service
     and the Swarm's task history know.
     """
-    from redis import Redis
-    from redis.exceptions import RedisError
     from rich.console import Console
 
     from deployer import app, screens
-    from deployer.history import recorded, remembered
-    from deployer.settings import load
+    from deployer.history import remembered
 
-    entries, why = [], "DEPLOYER_REDIS_URL is not set"
-    if url := load().redis:
-        try:
-            with Redis.from_url(url, socket_timeout=5, socket_connect_timeout=2) as redis:
-                entries, why = recorded(redis, service), "Redis has none of it"
-        except (RedisError, OSError, ValueError) as fault:
-            why = f"Redis does not answer ({type(fault).__name__})"
+    entries, why = _recorded(service)
     if not entries:
         click.echo(f"{why}; this is what the services themselves know:", err=True)
         names = [service] if service else [s.name for s in app.swarm().services() if s.state.at]
@@ -122,7 +113,7 @@ def explain(service: str, image: str | None, events: int, as_json: bool) -> None
     from deployer.images import Image
 
     found = explained(app.deployer(), service, Image.parse(image) if image else None)
-    past = [] if image else _past(found.service, events)
+    past = [] if image else [entry for entry in _recorded(found.service)[0] if entry.event][:events]
     if as_json:
         screens.as_json({"now": found, "past": past})
         return
@@ -131,7 +122,8 @@ def explain(service: str, image: str | None, events: int, as_json: bool) -> None
         click.echo(printable(f"  event {entry.event}: {entry.outcome}, {entry.reason}"))
 
 
-def _past(service: str, count: int) -> list[Any]:
+def _recorded(service: str | None) -> tuple[list[Any], str]:
+    """The deployments that Redis knows, newest first, and why there are no others."""
     from redis import Redis
     from redis.exceptions import RedisError
 
@@ -139,11 +131,13 @@ def _past(service: str, count: int) -> list[Any]:
     from deployer.settings import load
 
     url = load().redis
+    if not url:
+        return [], "DEPLOYER_REDIS_URL is not set"
     try:
-        with Redis.from_url(url or "redis://", socket_timeout=5, socket_connect_timeout=2) as redis:
-            return [entry for entry in recorded(redis, service) if entry.event][:count] if url else []
-    except (RedisError, OSError, ValueError):
-        return []
+        with Redis.from_url(url, socket_timeout=5, socket_connect_timeout=2) as redis:
+            return recorded(redis, service), "Redis has none of it"
+    except (RedisError, OSError, ValueError) as fault:
+        return [], f"Redis does not answer ({type(fault).__name__})"
 
 
 @click.command()

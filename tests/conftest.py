@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from deployer import settings
 from lab import HOST, Lab, Queues, container
 from lab.inward import Inward
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., settings.Settings]]:
+    """Reads settings from variables and files of secrets, and from nothing else."""
+
+    def read(files: Mapping[str, str] | None = None, **variables: str) -> settings.Settings:
+        for name, value in variables.items():
+            monkeypatch.setenv(f"DEPLOYER_{name}", value)
+        for name, text in (files or {}).items():
+            (tmp_path / name).write_text(text)
+        monkeypatch.setattr(settings, "SECRETS", tmp_path)
+        settings.load.cache_clear()
+        return settings.load()
+
+    for name in list(os.environ):
+        if name.startswith("DEPLOYER_"):
+            monkeypatch.delenv(name)
+    yield read
+    settings.load.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -1,29 +1,8 @@
 """Settings: what is read, and what a wrong one says."""
 
-import os
-
 import pytest
 
-from deployer import settings
 from deployer.errors import SettingsError
-
-
-@pytest.fixture
-def load(monkeypatch, tmp_path):
-    def read(files=(), **variables):
-        for name, value in variables.items():
-            monkeypatch.setenv(f"DEPLOYER_{name}", value)
-        for name, text in dict(files).items():
-            (tmp_path / name).write_text(text)
-        monkeypatch.setattr(settings, "SECRETS", tmp_path)
-        settings.load.cache_clear()
-        return settings.load()
-
-    for name in list(os.environ):
-        if name.startswith("DEPLOYER_"):
-            monkeypatch.delenv(name)
-    yield read
-    settings.load.cache_clear()
 
 
 def test_everything_has_a_default(load):

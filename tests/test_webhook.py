@@ -21,7 +21,7 @@ from openapi_spec_validator import validate
 from prometheus_client import REGISTRY
 from starlette.testclient import TestClient
 
-from deployer import events, settings, webhook
+from deployer import events, webhook
 from deployer.cli import main
 from deployer.errors import SettingsError
 from deployer.hooks import SENDERS
@@ -58,7 +58,10 @@ class Sqs:
             raise EMPTY
         self.batches.append(len(Entries))
         self.bodies += [entry["MessageBody"] for entry in Entries]
-        return {"Failed": [{"Id": number, "Code": "InternalError"} for number in self.refuses]}
+        return {
+            "Successful": [{"Id": e["Id"]} for n, e in enumerate(Entries) if n not in map(int, self.refuses)],
+            "Failed": [{"Id": str(number), "Code": "InternalError"} for number in self.refuses],
+        }
 
 
 class Service:
@@ -378,21 +381,6 @@ def test_an_address_that_is_taken_is_one_line():
 
 
 # --- settings ---
-
-
-@pytest.fixture
-def load(monkeypatch):
-    def read(**variables):
-        for name, value in variables.items():
-            monkeypatch.setenv(f"DEPLOYER_{name}", value)
-        settings.load.cache_clear()
-        return settings.load()
-
-    for name in list(os.environ):
-        if name.startswith("DEPLOYER_"):
-            monkeypatch.delenv(name)
-    yield read
-    settings.load.cache_clear()
 
 
 def test_secrets_are_read_from_one_setting_and_not_printed(load):
