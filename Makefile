@@ -34,7 +34,7 @@ real:
 	@$(PYTHON) -m pytest -n 3 --dist worksteal -m real
 
 audit: setup ## ask osv.dev, or PyPI, what is known against the locked dependencies
-	@$(PYTHON) -m lab.audit
+	@$(PYTHON) -m tools.audit
 
 clean: ## remove what the targets above have made here
 	@rm -rf .venv .lab build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

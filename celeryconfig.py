@@ -4,8 +4,8 @@ Replace it: a `celeryconfig.py` in the working directory comes first on the Pyth
 operator usually sets is a `DEPLOYER_*` variable instead; each line below that looks odd says why.
 """
 
-from deployer import bus as _bus
 from deployer.app import task_queues as _task_queues
+from deployer.broker import channel as _bus
 from deployer.settings import load as _load
 
 _settings = _load()
@@ -31,7 +31,9 @@ task_serializer = result_serializer = "json"
 accept_content = result_accept_content = ["json"]
 
 # -- results: Redis if there is one; deployments do not depend on it ----------------------------------
-result_backend = f"deployer.results:OptionalRedisBackend+{_settings.redis}" if _settings.redis else None
+result_backend = (
+    f"deployer.broker.results:OptionalRedisBackend+{_settings.redis}" if _settings.redis else None
+)
 result_extended = True
 result_expires = 30 * 24 * 3600
 task_ignore_result = _settings.redis is None

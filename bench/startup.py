@@ -26,7 +26,11 @@ def commands(place: Place) -> list[Row]:
     what = {
         "import": ("import of deployer", ("-c", "import deployer"), 0.35),
         "help": ("deployer --help", ("-m", "deployer", "--help"), 0.35),
-        "import-tasks": ("import of deployer.app", ("-c", "import deployer.bus, deployer.monitoring"), None),
+        "import-tasks": (
+            "import of deployer.app",
+            ("-c", "import deployer.broker.channel, deployer.broker.monitoring"),
+            None,
+        ),
     }
     repeats = place.size(15, 5)
     bare: list[float] = []

@@ -18,7 +18,7 @@ def __getattr__(name: str) -> Any:
     except SettingsError as fault:
         raise SystemExit(f"deployer: {fault}") from None
     if "flower" in sys.argv:
-        from deployer.flower import set_defaults
+        from deployer.observability.flower import set_defaults
 
         set_defaults()
     return app

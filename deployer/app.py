@@ -17,15 +17,17 @@ from celery import signals
 from celery.utils.time import rate
 from kombu.exceptions import OperationalError
 
-from deployer import bus, doctor, health, logs, metrics, notifications
-from deployer.cases import Rules
+from deployer.broker import channel
+from deployer.broker.monitoring import MonitoredCelery
 from deployer.errors import SettingsError, brief
-from deployer.limits import Pace
-from deployer.monitoring import MonitoredCelery
-from deployer.registry import Registries
-from deployer.rollout import Deployer
+from deployer.observability import health, logs, metrics, notifications
+from deployer.registries.credentials import Registries
+from deployer.reports import doctor
+from deployer.rollouts.decision import Rules
+from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.ledger import Pace
 from deployer.settings import Settings, load
-from deployer.swarm import DockerSwarm
+from deployer.targets.swarm.client import DockerSwarm
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +50,8 @@ def _log_as_set(loglevel: int | str | None = None, **_: Any) -> None:
 def _show_health(sender: Any, **_: Any) -> None:
     """Tell HEALTHCHECK how this worker is."""
     if path := load().health_file:
-        loop, quiet = health.LoopCheck(sender.hub.call_soon), health.silence(bus.silent_seconds)
-        health.Heart(path, "worker", loop, quiet, health.stuck(bus.longest_running)).start()
+        loop, quiet = health.LoopCheck(sender.hub.call_soon), health.silence(channel.silent_seconds)
+        health.Heart(path, "worker", loop, quiet, health.stuck(channel.longest_running)).start()
 
 
 def show_bridge(bridge: Any) -> None:
@@ -92,7 +94,7 @@ def _prepare_worker(**_: Any) -> None:
     try:
         notifier()
         if settings.metrics_address:
-            metrics.watch(bus.last_poll_at, bus.in_flight, registries().issued)
+            metrics.watch(channel.last_poll_at, channel.in_flight, registries().issued)
             metrics.serve(settings.metrics_address)
     except SettingsError as fault:
         raise SystemExit(f"deployer: {fault}") from None

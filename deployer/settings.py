@@ -20,9 +20,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from deployer.aws import Role, roles
+from deployer.aws.accounts import Role, roles
 from deployer.errors import SettingsError
-from deployer.patterns import glob
+from deployer.policies.patterns import glob
 
 PREFIX = "DEPLOYER_"
 SECRETS = Path("/run/secrets")

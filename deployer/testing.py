@@ -15,11 +15,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from deployer.errors import NoSuchServiceError, NotFoundError, StaleVersionError
-from deployer.images import Image
-from deployer.limits import Ledger
-from deployer.ports import Credentials
-from deployer.ranking import Tag
-from deployer.services import Manifest, Service
+from deployer.model.image import Image
+from deployer.model.service import Manifest, Service
+from deployer.policies.ranking import Tag
+from deployer.rollouts.ledger import Ledger
+from deployer.rollouts.ports import Credentials
 
 
 class FakeSwarm:

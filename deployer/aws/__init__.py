@@ -1,0 +1,1 @@
+"""Amazon Web Services: roles, sessions and clients."""

@@ -1,0 +1,1 @@
+"""Celery over SQS, with events and remote control over Redis."""

@@ -1,0 +1,342 @@
+"""SQS as a Celery broker that outlives SQS.
+
+Kombu's own transport ends the worker when a poll is refused or answered with an error, has no
+time-outs on polls, waits for acknowledgements in the hub, and looks at a full prefetch window again
+only on the hub's next turn (kombu 5.7). Here the hub waits for no request: one daemon thread for
+each queue polls when the hub asks it to, one deletes and gives back messages, and every decision
+stays in the hub's thread. Only predefined queues; permissions needed are `sqs:ReceiveMessage`,
+`SendMessage`, `DeleteMessage` and `ChangeMessageVisibility`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import boto3
+from amqp.protocol import queue_declare_ok_t
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from celery import Task
+from celery.utils.time import maybe_make_aware
+from celery.worker import state as worker_state
+from kombu.transport import SQS, TRANSPORT_ALIASES
+
+from deployer.broker import batching, polling
+from deployer.broker.polling import Poller, Settler, Waker
+from deployer.broker.validation import check_body, check_headers
+from deployer.errors import brief
+
+log = logging.getLogger(__name__)
+
+SCHEME = "deployersqs"
+BROKER_URL = f"{SCHEME}://"
+LONGEST_DELAY = 900  # seconds, SQS's limit for DelaySeconds
+FLUSH_SECONDS = 3.0  # the time that a worker's end waits for messages to be deleted and given back
+POLL_MARGIN = 10.0  # seconds that the answer to a long poll may be late
+QUICK = Config(
+    connect_timeout=3,
+    read_timeout=5,
+    retries={"mode": "standard", "total_max_attempts": 2},
+    max_pool_connections=50,
+)
+
+_pollers: weakref.WeakSet[Poller] = weakref.WeakSet()
+_clients: dict[tuple[object, ...], Any] = {}
+_sessions: dict[tuple[object, ...], boto3.Session] = {}
+_building = threading.Lock()
+
+
+def register() -> None:
+    """Make `BROKER_URL` known to kombu."""
+    TRANSPORT_ALIASES[SCHEME] = f"{__name__}:Transport"
+
+
+def last_poll_at() -> float | None:
+    """When SQS last answered a poll of this process, on `time.monotonic`'s clock; None: not yet.
+
+    A worker whose threads are all busy does not poll.
+    """
+    return Poller.answered_at
+
+
+def silent_seconds() -> float:
+    """For how long a poll that was asked for has had no answer, its retries included; 0 without one."""
+    begun = [poller.begun for poller in list(_pollers) if poller.begun is not None]
+    return time.monotonic() - min(begun) if begun else 0.0
+
+
+def in_flight() -> int:
+    """How many messages this worker has taken and not finished."""
+    return len(worker_state.reserved_requests)
+
+
+def longest_running() -> float:
+    """For how many seconds the oldest task that runs in this worker has been running."""
+    begun = [request.time_start for request in tuple(worker_state.active_requests) if request.time_start]
+    return time.monotonic() - min(begun) if begun else 0.0
+
+
+class Channel(SQS.Channel):
+    """Kombu's SQS channel with requests that no fault of SQS, and no message, can break.
+
+    Transport options beside kombu's: `retry_backoff_max`, `poll_margin`, both in seconds.
+    """
+
+    retry_backoff_max = polling.LONGEST_BACKOFF
+    poll_margin = POLL_MARGIN
+    from_transport_options = (*SQS.Channel.from_transport_options, "retry_backoff_max", "poll_margin")
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._pollers: dict[str, Poller] = {}
+        self._settler: Settler | None = None
+        self._waker: Waker | None = None
+        super().__init__(*args, **options)
+
+    # -- polling -------------------------------------------------------------------------------
+
+    def _schedule_queue(self, queue: str) -> None:
+        """Ask for messages if any may be held; called in the hub's thread."""
+        if self.closed or queue not in self._active_queues or not self.qos.can_consume():
+            return
+        if queue not in self._pollers:
+            self._waker = self._waker or Waker(self.hub)
+            self._pollers[queue] = self._new_poller(queue)
+            self._pollers[queue].start()
+        self._pollers[queue].ask(self._get_message_estimate())
+
+    def _new_poller(self, queue: str) -> Poller:
+        url = str(self._new_queue(queue))
+
+        def receive(count: int) -> Sequence[Mapping[str, Any]]:
+            return polling.messages_of(self._receive_message(queue, count))
+
+        def arrived(messages: Sequence[Mapping[str, Any]]) -> None:
+            self.hub.call_soon(self._arrived, poller, queue, messages)
+
+        def give_back(messages: Sequence[Mapping[str, Any]]) -> None:
+            for message in messages:
+                polling.fault_of(polling.return_of(self.sqs(queue), url, message["ReceiptHandle"]))
+
+        poller = Poller(queue, receive, arrived, give_back, self.retry_backoff_max)
+        _pollers.add(poller)
+        return poller
+
+    def _receive_message(
+        self, queue: str, max_number_of_messages: int = 1, wait_time_seconds: int | None = None
+    ) -> Mapping[str, Any]:
+        wait = wait_time_seconds or self.wait_time_seconds
+        config = QUICK.merge(Config(read_timeout=wait + self.poll_margin, retries={"total_max_attempts": 1}))
+        attributes = {key: names for key, names in self.get_message_attributes.items() if names}
+        answer: Mapping[str, Any] = self._client(queue, config).receive_message(
+            QueueUrl=self._new_queue(queue),
+            MaxNumberOfMessages=max_number_of_messages,
+            WaitTimeSeconds=wait,
+            **attributes,
+        )
+        return answer
+
+    def _arrived(self, poller: Poller, queue: str, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Deliver what a poll has brought and poll again; called in the hub's thread."""
+        if self._pollers.get(queue) is not poller:
+            url = str(self._new_queue(queue))
+            for message in messages:
+                self._settle(polling.return_of(self.sqs(queue), url, message["ReceiptHandle"]))
+            return
+        callbacks: Any = self.connection._callbacks
+        for message in messages:
+            self._hand_over(queue, message, callbacks[queue])
+        poller.busy = False
+        self._schedule_queue(queue)
+
+    def _hand_over(self, queue: str, message: Mapping[str, Any], callback: Callable[[Any], Any]) -> None:
+        try:
+            payload = self._message_to_python(message, queue, self._new_queue(queue))
+            self._check(payload)
+            callback(payload)
+        except Exception as fault:  # noqa: BLE001 - an exception would end the worker
+            # Celery would delete some of these. Left alone, they reach the dead-letter queue.
+            name = message.get("MessageId")
+            log.error("Message %s of queue %s is no task, left: %s", name, queue, brief(fault))
+            if message["ReceiptHandle"] in self._held:
+                self.qos.ack(message["ReceiptHandle"])
+
+    def _check(self, payload: dict[str, Any]) -> None:
+        """Refuse what is no task: some of it would keep a place in the pool for good (Celery 5.7)."""
+        check_headers(payload.get("headers"))
+        if payload.get("content-type") != "application/json":
+            raise ValueError("not JSON")
+        message = self.Message(payload, channel=self)
+        if message.errors:
+            raise ValueError("not readable")
+        check_body(message.decode())
+
+    def basic_cancel(self, consumer_tag: str) -> Any:
+        """Stop consuming: polls that are under way bring nothing any more."""
+        cancelled = super().basic_cancel(consumer_tag)
+        for queue in set(self._pollers) - set(self._active_queues):
+            self._pollers.pop(queue).stop()
+        return cancelled
+
+    def basic_qos(self, *args: Any, **options: Any) -> None:
+        """Set how many messages may be held."""
+        super().basic_qos(*args, **options)
+        self._resume()
+
+    def _resume(self) -> None:
+        for queue in list(self._pollers):
+            self._schedule_queue(queue)
+
+    # -- the end of a message ------------------------------------------------------------------
+
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+        """Delete a message soon. Its place comes free at once, whatever SQS says."""
+        del multiple
+        self._release(delivery_tag, polling.deletion)
+
+    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Give a message back at once (requeue), or leave it to the queue's redrive policy."""
+        self._release(delivery_tag, polling.return_of if requeue else None)
+
+    def _release(self, delivery_tag: str, then: Callable[..., Callable[[], Any]] | None) -> None:
+        message = self._held.get(delivery_tag)
+        if message is None:
+            return
+        self.qos.ack(delivery_tag)
+        if then is not None:
+            self._settle(self._request(message, then))
+        self._resume()
+
+    def _restore(self, message: Any, *args: Any) -> None:
+        """Give a message back at the worker's end, unless its task runs to its end."""
+        del args
+        running = {request.id for request in worker_state.active_requests}
+        if (message.headers or {}).get("id") not in running:
+            self._settle(self._request(message, polling.return_of))
+
+    def _request(self, message: Any, then: Callable[..., Callable[[], Any]]) -> Callable[[], Any]:
+        url = message.delivery_info["sqs_queue"]
+        queue = next(name for name, known in self._queue_cache.items() if known == url)
+        return then(self.sqs(queue), url, message.delivery_tag)
+
+    @property
+    def _held(self) -> Any:
+        return self.qos._delivered
+
+    def _settle(self, request: Callable[[], Any]) -> None:
+        if self._settler is None:
+            self._settler = Settler()
+            self._settler.start()
+        self._settler.put(request)
+
+    def close(self) -> None:
+        """Stop polling and give back what was not begun."""
+        super().close()
+        if self._settler is not None:
+            self._settler.finish(FLUSH_SECONDS)
+            self._settler = None
+        if self._waker is not None:
+            self._waker.close()
+            self._waker = None
+
+    # -- queues and clients --------------------------------------------------------------------
+
+    @cached_property
+    def predefined_queues(self) -> dict[str, dict[str, Any]]:
+        """The queues, each with the region that its URL names."""
+        queues = self.transport_options.get("predefined_queues") or {}
+        return {name: polling.region_of(queue["url"]) | queue for name, queue in queues.items()}
+
+    def queue_declare(self, queue: str, *args: Any, **options: Any) -> queue_declare_ok_t:
+        """Check that a queue is predefined. Kombu would ask SQS for its size before each send."""
+        del args, options
+        self._new_queue(queue)
+        return queue_declare_ok_t(queue, 0, 0)
+
+    def sqs(self, queue: str | None = None) -> Any:
+        """The client of a queue; it gathers what is sent while a parcel is open."""
+        return batching.client_for_sending(super().sqs(queue))
+
+    def _client(self, queue: str, config: Config) -> Any:
+        known = self.predefined_queues[queue]
+        return self._new_boto_client(
+            "sqs",
+            known.get("region", self.region),
+            known.get("access_key_id", self.conninfo.userid),
+            known.get("secret_access_key", self.conninfo.password),
+            config=config,
+        )
+
+    def _new_boto_client(
+        self,
+        service: Any,
+        region: str | None,
+        access_key_id: str | None,
+        secret_access_key: str | None,
+        session_token: str | None = None,
+        config: Config | None = None,
+    ) -> Any:
+        """One client for all channels of the process: each costs 0.1 s, and a session some megabytes."""
+        config = config or QUICK
+        options = self.transport_options.get("client-config") or {}
+        # A child process must not share its parent's connections.
+        identity = (os.getpid(), region, access_key_id, secret_access_key, session_token)
+        key = (service, identity, self.endpoint_url, self.is_secure, config.read_timeout, repr(options))
+        with _building:
+            if key not in _clients:
+                if identity not in _sessions:
+                    _sessions[identity] = boto3.Session(
+                        access_key_id, secret_access_key, session_token, region
+                    )
+                _clients[key] = _sessions[identity].client(
+                    service,
+                    use_ssl=self.is_secure is not False,
+                    endpoint_url=self.endpoint_url,
+                    config=Config(**options).merge(config),
+                )
+            return _clients[key]
+
+
+class Transport(SQS.Transport):
+    """Kombu's SQS transport with `Channel`, and SQS's own answers among the errors to try again."""
+
+    Channel = Channel
+    connection_errors = (*SQS.Transport.connection_errors, ClientError)
+
+
+class DurableTask(Task):  # type: ignore[type-arg]
+    """A task whose delays are SQS's own, so that no message waits in a worker's memory.
+
+    Celery holds a message with a `countdown` or an `eta`, and runs it twice where that is longer
+    than the visibility timeout. Here both become `delay_seconds`, also in retries, at most 15
+    minutes: a task that has to wait longer looks at the clock and sends itself back again.
+    """
+
+    abstract = True
+
+    def readable(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Positional and keyword arguments as monitors show them; None for Celery's own way."""
+        del args, kwargs
+        return None
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """Send the task with its delay in the queue; `delay_seconds`, where given, rules."""
+        countdown, eta = options.pop("countdown", None), options.pop("eta", None)
+        if eta is not None:
+            moment = datetime.fromisoformat(eta) if isinstance(eta, str) else eta
+            moment = maybe_make_aware(moment, self.app.timezone)
+            countdown = (moment - datetime.now(moment.tzinfo)).total_seconds()
+        if countdown is not None and options.get("delay_seconds") is None:
+            options["delay_seconds"] = min(max(math.ceil(countdown), 0), LONGEST_DELAY)
+        shown = self.readable(args or (), kwargs or {})
+        if shown:
+            options = {"argsrepr": shown[0], "kwargsrepr": shown[1], **options}
+        return super().apply_async(args, kwargs, **options)

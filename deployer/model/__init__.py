@@ -1,0 +1,1 @@
+"""The words that every folder speaks: images, services and their state."""

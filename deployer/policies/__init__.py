@@ -1,0 +1,1 @@
+"""The language of service labels: tag policies, versions and windows."""

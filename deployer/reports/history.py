@@ -1,0 +1,159 @@
+"""The last deployments: from the results in Redis and, without it, what the service itself knows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from deployer.rollouts.core import Look
+from deployer.targets.swarm.progress import former_images
+
+PREFIX = "celery-task-meta-"  # Celery's own (celery.backends.base.KeyValueStoreBackend)
+CHUNK = 500
+DEPLOYMENTS = ("deployer.tasks.update_service", "deployer.tasks.rollback_service")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One deployment."""
+
+    at: datetime | None
+    service: str
+    outcome: str  # how it ended, or `waiting` with the reason
+    reason: str
+    image: str | None = None
+    previous: str | None = None
+    duration: float | None = None  # seconds
+    by: str = ""
+    event: str | None = None
+    task: str | None = None
+
+
+def recorded(redis: Any, service: str | None = None) -> list[Entry]:
+    """The deployments whose results are kept, newest first.
+
+    Args:
+        redis: a redis-py client.
+        service: only of this service.
+
+    Raises:
+        redis.exceptions.RedisError: Redis does not answer.
+    """
+    found = [entry for meta in _results(redis) if (entry := _readable(meta))]
+    entries = [entry for entry in found if service in {None, entry.service}]
+    return sorted(entries, key=lambda entry: entry.at.timestamp() if entry.at else 0.0, reverse=True)
+
+
+def _results(redis: Any) -> Iterator[Mapping[str, Any]]:
+    keys: list[Any] = []
+    for key in redis.scan_iter(f"{PREFIX}*", count=CHUNK):
+        keys.append(key)
+        if len(keys) == CHUNK:
+            yield from _read(redis, keys)
+            keys = []
+    yield from _read(redis, keys)
+
+
+def _read(redis: Any, keys: list[Any]) -> Iterator[Mapping[str, Any]]:
+    for text in redis.mget(keys) if keys else ():
+        try:
+            meta = json.loads(text) if text else None
+        except ValueError:
+            continue
+        if isinstance(meta, Mapping):
+            yield meta
+
+
+def _readable(meta: Mapping[str, Any]) -> Entry | None:
+    """The entry of a result, None for one that no deployer wrote: others may write to Redis too."""
+    try:
+        entry = _entry(meta)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    if entry and all(isinstance(value, str | None) for value in (entry.image, entry.previous, entry.event)):
+        return entry if isinstance(entry.duration, int | float | None) else None
+    return None
+
+
+def _entry(meta: Mapping[str, Any]) -> Entry | None:
+    if meta.get("name") not in DEPLOYMENTS:
+        return None
+    result, task = meta.get("result"), meta.get("task_id")
+    args, kwargs = meta.get("args") or [], meta.get("kwargs") or {}
+    service = str(args[0] if args else kwargs.get("service", "?"))
+    at = datetime.fromisoformat(meta["date_done"]).astimezone() if meta.get("date_done") else None
+    report = _report(result)
+    if report:
+        return Entry(
+            at,
+            str(report.get("service") or service),
+            str(report["outcome"]),
+            str(report.get("reason", "")),
+            report.get("image"),
+            report.get("previous"),
+            report.get("duration"),
+            str(report.get("by", "")),
+            report.get("event"),
+            task,
+        )
+    if meta.get("status") in {"RETRY", "STARTED", "PENDING"}:
+        return Entry(at, service, "waiting", _message(result), task=task)
+    return Entry(at, service, str(meta.get("status", "?")).lower(), _message(result), task=task)
+
+
+def _report(result: object) -> Mapping[str, Any] | None:
+    """The report in a result, or in the arguments of a DeploymentFailedError."""
+    if not isinstance(result, Mapping):
+        return None
+    if "outcome" in result:
+        return result
+    said = result.get("exc_message")
+    for part in said if isinstance(said, list) else ():
+        if isinstance(part, Mapping) and "outcome" in part:
+            return part
+    return None
+
+
+def _message(result: object) -> str:
+    said = result.get("exc_message") if isinstance(result, Mapping) else result
+    return str(said[0]) if isinstance(said, list) and said else str(said or "")
+
+
+def remembered(look: Look) -> list[Entry]:
+    """What a service's own labels and the Swarm's task history tell, newest first."""
+    service, state = look.service, look.service.state
+    entries = []
+    if state.at:
+        ours = state.image == service.image_text
+        outcome = (
+            ("rolled-back" if state.by == "rollback" else str(look.progress.phase)) if ours else "superseded"
+        )
+        entries.append(
+            Entry(
+                datetime.fromisoformat(state.at).astimezone(),
+                service.name,
+                outcome,
+                state.reason or f"{look.progress.ready}/{look.progress.wanted} running",
+                state.image,
+                state.previous,
+                by=state.by or "",
+                event=state.event,
+                task=state.task,
+            )
+        )
+    entries += [
+        Entry(None, service.name, "failed", "not tried again by itself", image=digest)
+        for digest in state.failures
+    ]
+    known = {entry.image for entry in entries}
+    entries += [
+        Entry(None, service.name, "ran before", "from the Swarm's task history", image=image)
+        for image in former_images(look.tasks)
+        if image not in known
+        and image != service.image_text
+        and image.partition("@")[2] not in state.failures
+    ]
+    return entries

@@ -1,0 +1,1 @@
+"""The core: decide what to roll out, and do it safely."""

@@ -1,0 +1,154 @@
+"""A push that many services follow: their first looks are made together, as many services as go in a part.
+
+What the looks have in common is read once: the services, their tasks, the ledger, and what the registry says.
+Nothing is decided otherwise than in looks one by one, because the order in which things are read is the same:
+first the service, then the registry, and the write is refused if the service has changed since it was read.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from deployer.errors import DeployerError, StaleVersionError, TemporaryError
+from deployer.model.service import Service
+from deployer.observability.logs import about
+from deployer.rollouts.core import Again
+from deployer.rollouts.decision import Request
+from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.ledger import Ledger
+from deployer.rollouts.once import AskedOnce
+from deployer.rollouts.ports import Swarm
+
+log = logging.getLogger(__name__)
+
+PART_SERVICES = 50  # that one task looks at: some tenths of a second
+PART_TASKS = 100  # that one answer of the engine may have to list, about
+UNKNOWN_TASKS = 10  # of a service that has one on each node
+PART_SECONDS = 20.0  # after which the rest of a part goes one by one; far below a visibility timeout
+LEDGER_SECONDS = 0.5  # for which a hold or a freeze may stay unseen
+BEGUN_PER_SECOND = 250  # roll-outs by one worker
+LOOKS_PER_SECOND = 100  # that one worker's threads can well make, of roll-outs that have begun
+
+
+def parts(services: Sequence[Service]) -> list[list[Service]]:
+    """Services in parts that are looked at together; at least one part, maybe empty."""
+    found: list[list[Service]] = [[]]
+    tasks = 0
+    for service in services:
+        more = UNKNOWN_TASKS if service.wanted is None else service.wanted
+        if found[-1] and (len(found[-1]) == PART_SERVICES or tasks + more > PART_TASKS):
+            found.append([])
+            tasks = 0
+        found[-1].append(service)
+        tasks += more
+    return found
+
+
+class Together(AskedOnce):
+    """A Swarm of which some services, with their tasks, have been read already.
+
+    Each of these answers is given once. Whoever reads a service again, because it has changed, gets a new
+    answer, and so does from then on whoever asks what the registry says: never is an answer of the registry
+    used that is older than the reading of the service.
+
+    Args:
+        swarm: the Swarm itself.
+        services: that were read.
+    """
+
+    def __init__(self, swarm: Swarm, services: Sequence[Service]) -> None:
+        super().__init__(swarm)
+        self._services = {service.name: service for service in services}
+        self._tasks: dict[str, list[Mapping[str, Any]]] = {service.id: [] for service in services}
+        for task in swarm.tasks(*self._tasks):
+            self._tasks.get(str(task.get("ServiceID")), []).append(task)
+        self._told: str | None = None  # the id of the service that was given last, if it was read before
+        self._ledger: tuple[float, Ledger] | None = None
+
+    def service(self, name: str) -> Service:
+        """One service by its name, once as it was read before."""
+        if name in self._services:
+            service = self._services.pop(name)
+            self._told = service.id
+            return service
+        self._told = None
+        self.asked.clear()
+        self._ledger = None
+        return self._swarm.service(name)
+
+    def tasks(self, *service_ids: str) -> Sequence[Mapping[str, Any]]:
+        """The tasks of services; of the one that was given last, as they were read with it."""
+        if self._told is not None and service_ids == (self._told,):
+            self._told = None
+            return self._tasks[service_ids[0]]
+        return self._swarm.tasks(*service_ids)
+
+    def ledger(self) -> Ledger:
+        """What belongs to the whole Swarm, as it was a moment ago."""
+        now = time.monotonic()
+        if self._ledger is None or now > self._ledger[0]:
+            self._ledger = now + LEDGER_SECONDS, self._swarm.ledger()
+        return self._ledger[1]
+
+    def write_ledger(self, ledger: Ledger, labels: Mapping[str, str]) -> None:
+        """Replace it; the next one to ask reads it."""
+        self._ledger = None
+        self._swarm.write_ledger(ledger, labels)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What has become of one service's first look."""
+
+    service: Service
+    request: Request
+    step: Again | None  # its roll-out has begun; None: it shall be looked at by itself, from the start
+
+
+def begin(deployer: Deployer, services: Sequence[Service], requests: Sequence[Request]) -> list[Begun]:
+    """Make the first looks at services, and the writes that follow from them.
+
+    What does not lead to a roll-out, whatever the reason, is left to a look of its own.
+
+    Args:
+        deployer: the core.
+        services: as they were read now.
+        requests: what is wanted of each.
+    """
+    if not services:
+        return []
+    try:
+        together = replace(deployer, swarm=Together(deployer.swarm, services))
+    except DeployerError:
+        return [Begun(service, request, None) for service, request in zip(services, requests, strict=True)]
+    until = time.monotonic() + PART_SECONDS
+    found = []
+    for service, request in zip(services, requests, strict=True):
+        step: Again | None = None
+        if time.monotonic() < until:
+            with about(event=request.event, task=request.task, service=service.name):
+                try:
+                    made = together.advance(service.name, request)
+                    step = made if isinstance(made, Again) and made.watch else None
+                except StaleVersionError:
+                    pass  # somebody writes to this one again and again
+                except TemporaryError:
+                    until = 0.0  # the next one would have to wait as long
+                except Exception:  # its own look says what is wrong, and no other service has to suffer
+                    log.debug("Left to a look of its own", exc_info=True)
+        found.append(Begun(service, request, step))
+    return found
+
+
+def next_look(place: int, count: int) -> float:
+    """The seconds until the second look at a service, so that looks keep nobody from beginning.
+
+    Args:
+        place: of the service among all that follow the push, from 0.
+        count: how many do.
+    """
+    return 1 + (count - 1) // BEGUN_PER_SECOND + place / LOOKS_PER_SECOND

@@ -1,0 +1,66 @@
+"""A Swarm and registries that are asked each question once, for a look at many services. Pure."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+from deployer.errors import DeployerError
+from deployer.model.image import Image
+from deployer.model.service import Manifest
+from deployer.policies.ranking import Tag
+from deployer.rollouts.ports import Credentials, Registry, Swarm
+
+T = TypeVar("T")
+
+
+class _Once:
+    """Remembers answers and failures, for several threads: a registry that is down is asked once, too."""
+
+    def __init__(self) -> None:
+        self.asked: dict[tuple[Any, ...], Any] = {}
+        self._locks: dict[tuple[Any, ...], threading.Lock] = {}
+
+    def ask(self, key: tuple[Any, ...], question: Callable[[], T]) -> T:
+        with self._locks.setdefault(key, threading.Lock()):
+            if key not in self.asked:
+                try:
+                    self.asked[key] = question()
+                except DeployerError as fault:
+                    self.asked[key] = fault
+        answer = self.asked[key]
+        if isinstance(answer, DeployerError):
+            raise answer
+        return cast("T", answer)
+
+
+class AskedOnce(_Once):
+    """A Swarm that asks a registry once for each image."""
+
+    def __init__(self, swarm: Swarm) -> None:
+        super().__init__()
+        self._swarm = swarm
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._swarm, name)
+
+    def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
+        """What the registry says of an image."""
+        # With other credentials it is another question: a fresh token may be good where an old one was not.
+        return self.ask((str(image), credentials), lambda: self._swarm.manifest(image, credentials))
+
+
+class ListedOnce(_Once):
+    """Registries that list the tags of a repository once."""
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__()
+        self._registry = registry
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._registry, name)
+
+    def tags(self, image: Image, login: str | None = None) -> Sequence[Tag]:
+        """All tags of an image's repository."""
+        return self.ask((image.name, login), lambda: self._registry.tags(image, login))

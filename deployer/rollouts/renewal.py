@@ -1,0 +1,135 @@
+"""Renews the registry credentials that the Swarm keeps with each service.
+
+ECR's tokens live for 12 hours. The Swarm stores one with a service at each update, and a task that is
+rescheduled to a node without the image after that cannot pull it (moby issues 31063 and 36126). A write with
+fresh credentials restarts no task, but it clears UpdateStatus and overwrites PreviousSpec: what they know is
+kept in our labels by the same write, and a service that is being rolled out, or that the engine has paused,
+is left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from deployer.errors import DeployerError, StaleVersionError
+from deployer.model.image import Image
+from deployer.model.service import Service, State, revise
+from deployer.rollouts.core import Core, Look
+from deployer.rollouts.rollback import rolled_back_from, way_back
+from deployer.targets.swarm.progress import Phase
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 200  # services that one run renews, unless more are in danger
+DANGER = timedelta(hours=10)  # an age at which a service is not left for the next run
+SPREAD = 0.25  # of the age: services of one deployment are not all renewed in the same minute
+
+
+def refresh(core: Core, max_age: timedelta) -> list[str]:
+    """Renew the credentials of ECR services that are older than this; the names of those renewed.
+
+    Args:
+        core: the core.
+        max_age: credentials are renewed at three quarters of this age to the whole of it.
+
+    Raises:
+        TemporaryError: the Swarm cannot answer now.
+    """
+    now = core.clock()
+    services = [s for s in core.swarm.services() if s.carries(core.rules.filter_label)]
+    due = [(age(s, now), s) for s in services if _needs(s) and age(s, now) > _limit(s, max_age)]
+    due.sort(key=lambda one: one[0], reverse=True)
+    chosen = [s for n, (old, s) in enumerate(due) if n < AT_ONCE or old > DANGER]
+    tokens = dict[
+        str, bool
+    ]()  # by host: whether there is a token of this minute, not one that has lived for hours
+    renewed = []
+    for service in chosen:
+        image = service.image
+        try:
+            if image and image.host not in tokens:
+                tokens[image.host] = False
+                core.registry.renew(image)
+                tokens[image.host] = True
+            if not image or not tokens[image.host]:
+                continue  # what was wrong is in the log
+            if _renew(core, service.id):
+                renewed.append(service.name)
+        except StaleVersionError:
+            continue  # somebody else wrote just now; the next run sees it
+        except DeployerError as fault:
+            log.warning("The credentials of service %s are not renewed: %s", service.name, fault)
+    return renewed
+
+
+def age(service: Service, now: datetime) -> timedelta:
+    """How old the credentials are that the Swarm keeps with a service, as far as can be known."""
+    if stored := service.state.credentials_since:
+        return now - stored
+    # Whoever wrote it last has, with luck, sent credentials along.
+    written = service.raw.get("UpdatedAt") or service.raw.get("CreatedAt")
+    return now - datetime.fromisoformat(written) if written else timedelta.max
+
+
+def _needs(service: Service) -> bool:
+    if service.image is None or service.image.ecr is None or service.is_job:  # any write runs a job again
+        return False
+    return service.labels.get("deployer.enable", "").strip().lower() not in {"false", "0", "no", "off"}
+
+
+def _limit(service: Service, max_age: timedelta) -> timedelta:
+    part = hashlib.sha256(service.id.encode()).digest()[0] / 256
+    return max_age * (1 - SPREAD * part)
+
+
+def _renew(core: Core, service_id: str) -> bool:
+    look = core.look(service_id)
+    service = look.service
+    if service.image is None or look.progress.engine_busy or look.progress.phase is Phase.PAUSED:
+        return False
+    if _is_fresh(core, look) and service.update_state is None and look.progress.phase is not Phase.CONVERGED:
+        return False  # the engine has not said anything of it yet
+    credentials = core.registry.credentials(service.image, service.login)
+    if credentials is None:
+        return False
+    core.swarm.update(service, revise(service, _kept(look)), credentials)
+    log.info("Renewed the registry credentials of service %s", service.name)
+    return True
+
+
+def _is_fresh(core: Core, look: Look) -> bool:
+    """Whether an update of ours may still be on its way; a service that lacks a node is not."""
+    at = look.service.state.at
+    return at is not None and (look.now - datetime.fromisoformat(at)).total_seconds() < core.timeout(
+        look.service
+    )
+
+
+def _kept(look: Look) -> State:
+    """What the service must remember, with all that the write takes away from the engine."""
+    service = look.service
+    state = service.state.with_failure(rolled_back_from(service, look.tasks))
+    if state.image and state.image != service.image_text:
+        # Somebody moved it away from what we wrote, which must stay known.
+        state = state.with_failure(Image.parse(state.image).digest)
+    if state.previous is None:
+        before = service.previous_image
+        back = (
+            before
+            if before and before.digest and _differs(before, service)
+            else way_back(service, look.tasks)
+        )
+        usable = back is not None and back.digest not in state.failures
+        state = replace(state, previous=str(back) if usable else None)
+    return replace(state, credentials_at=look.now.isoformat(timespec="seconds"))
+
+
+def _differs(image: Image, service: Service) -> bool:
+    return (
+        service.image is not None
+        and image.same_repository(service.image)
+        and image.digest != service.image.digest
+    )

@@ -1,0 +1,96 @@
+"""Which services are behind their registries: for pushes whose events never came (ECR sends them at best
+effort), and after an outage.
+
+Each image is asked of its registry once, however many services run it, and only services that are behind
+are looked at more closely.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from deployer.errors import DeployerError
+from deployer.model.image import Image
+from deployer.model.service import LabelError, Service
+from deployer.rollouts.core import Core
+from deployer.rollouts.decision import Case, Found, Outcome, Request, Skip, Stop, Update
+from deployer.rollouts.ledger import Ledger
+from deployer.rollouts.once import AskedOnce, ListedOnce
+from deployer.rollouts.rules import choose, decide
+from deployer.targets.swarm.progress import Phase, Progress
+
+T = TypeVar("T")
+IDLE = Progress(Phase.CONVERGED, 0, 0)
+
+
+@dataclass(frozen=True)
+class Behind:
+    """A service that does not run what it follows."""
+
+    service: str
+    service_id: str
+    running: str
+    wanted: str
+    now: bool  # whether it would be updated at once
+    reason: str  # why not, if so
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found."""
+
+    services: int
+    images: int
+    behind: tuple[Behind, ...]
+    faults: tuple[tuple[str, str], ...]  # service, and why its registry did not tell
+
+    @property
+    def missed(self) -> int:
+        """How many pushes nobody has acted on."""
+        return len({one.wanted for one in self.behind if one.now})
+
+
+def survey(core: Core) -> Survey:
+    """Compare every service with its registry; nothing is written.
+
+    Raises:
+        TemporaryError: the Swarm cannot answer now.
+    """
+    swarm, registry = AskedOnce(core.swarm), ListedOnce(core.registry)
+    asking = replace(core, swarm=swarm, registry=registry)
+    ledger = swarm.ledger()
+    behind, faults, seen = [], [], 0
+    for service in swarm.services():
+        if service.image is None or not service.carries(core.rules.filter_label):
+            continue
+        seen += 1
+        try:
+            found = _compare(asking, service, ledger)
+        except LabelError:
+            continue  # said in the log and in `status` already
+        except DeployerError as fault:
+            faults.append((service.name, str(fault)))
+            continue
+        if found:
+            behind.append(found)
+    return Survey(seen, len({image for image, _ in swarm.asked}), tuple(behind), tuple(faults))
+
+
+def _compare(core: Core, service: Service, ledger: Ledger) -> Behind | None:
+    request = Request("-", by="reconcile")
+    # The tasks of a service are read only if it is behind.
+    case = Case(service, request, core.rules, (), IDLE, core.clock(), ledger.hold(service.id))
+    step: Image | Stop | Update = choose(case)
+    ignored = isinstance(step, Skip) and step.outcome is Outcome.IGNORED
+    if ignored or service.image is None:
+        return None
+    wanted = core.followed(service, service.image.without_digest())
+    manifest, _ = core.manifest(wanted, service.login)
+    if service.image.digest == manifest.digest:
+        return None
+    if isinstance(step, Image):
+        step = decide(Found(core.case(core.look(service.id), request), wanted, manifest))
+    target = str(wanted.with_digest(manifest.digest))
+    reason = "" if isinstance(step, Update | Image) else step.reason
+    return Behind(service.name, service.id, str(service.image), target, isinstance(step, Update), reason)

@@ -1,0 +1,1 @@
+"""Where services run, one folder for each target."""

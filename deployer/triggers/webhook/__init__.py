@@ -1,0 +1,1 @@
+"""Hooks of registries other than ECR."""

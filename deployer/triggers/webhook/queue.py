@@ -1,0 +1,106 @@
+"""Put events on the events queue, from a server that must not wait for SQS longer than it wants to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from deployer.broker.batching import BATCH, send_batch
+from deployer.errors import TemporaryError, brief
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FRESH = 5.0  # seconds for which an answer of the queue tells how it is
+AT_ONCE = 8  # requests; boto3 keeps ten connections
+
+
+class Outbox:
+    """The events queue, as far as events are put on it. May be used by several threads.
+
+    Args:
+        sqs: a boto3 SQS client.
+        queue_url: the events queue.
+    """
+
+    def __init__(self, sqs: Any, queue_url: str) -> None:
+        self._sqs, self._url = sqs, queue_url
+        self._asking = threading.Lock()
+        self._asked_at: float | None = None
+        self._silent: str | None = None  # why SQS did not answer when it was last asked
+        self._denied: str | None = None  # why it took no event, which asking does not tell
+
+    def send(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Put events on the queue, each a message of its own.
+
+        Raises:
+            TemporaryError: the queue has not taken all of them; those that it has, may be sent again.
+        """
+        try:
+            for begin in range(0, len(events), BATCH):
+                batch = events[begin : begin + BATCH]
+                entries = [{"Id": str(i), "MessageBody": json.dumps(event)} for i, event in enumerate(batch)]
+                if refused := send_batch(self._sqs, self._url, entries):
+                    raise TemporaryError(f"SQS has not taken an event: {next(iter(refused.values()))}")
+        except (BotoCoreError, ClientError) as fault:
+            if isinstance(fault, ClientError) and "AccessDenied" in fault.response["Error"].get("Code", ""):
+                self._denied = f"events are refused: {brief(fault)}"
+            raise TemporaryError(brief(fault)) from fault
+        self._asked_at, self._silent, self._denied = time.monotonic(), None, None
+
+    def ill(self) -> str | None:
+        """Why the queue takes no events, None if it does; SQS is asked at most every few seconds."""
+        with self._asking:
+            if self._asked_at is None or time.monotonic() - self._asked_at > FRESH:
+                before, self._silent = self._silent, self._ask()
+                self._asked_at = time.monotonic()
+                if self._silent and not before:
+                    log.warning("%s", self._silent)
+            return self._silent or self._denied
+
+    def _ask(self) -> str | None:
+        try:
+            # Refused for its form, once SQS has seen that we may send.
+            self._sqs.send_message_batch(QueueUrl=self._url, Entries=[])
+        except (BotoCoreError, ClientError) as fault:
+            if not _is_empty_batch(fault):
+                return f"the events queue does not take messages: {brief(fault)}"
+        return None
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Do blocking work; when this is cancelled, or the process ends, nobody waits for the work."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, fault: Exception | None) -> None:
+        if done.done():
+            return
+        if fault:
+            done.set_exception(fault)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        try:
+            outcome: tuple[T | None, Exception | None] = work(), None
+        except Exception as fault:  # noqa: BLE001 - raised again where it is waited for
+            outcome = None, fault
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, *outcome)
+
+    threading.Thread(target=run, name="webhook", daemon=True).start()
+    return await done
+
+
+def _is_empty_batch(fault: Exception) -> bool:
+    return isinstance(fault, ClientError) and "EmptyBatch" in str(fault.response.get("Error", {}).get("Code"))

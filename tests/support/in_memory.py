@@ -1,0 +1,41 @@
+"""Deployments against the Swarm in memory, advanced by hand as the workers would."""
+
+from dataclasses import replace
+
+from deployer.rollouts.core import Again, Report
+from deployer.rollouts.decision import Request, Rules
+from deployer.rollouts.deployer import Deployer
+
+HOST = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+WEB = f"{HOST}/team/web:latest"
+
+
+def digest(n: int) -> str:
+    return f"sha256:{n:064x}"
+
+
+def pinned(n: int, image: str = WEB) -> str:
+    return f"{image}@{digest(n)}"
+
+
+class Runs:
+    """Deployments that are advanced by hand, as the workers would."""
+
+    def __init__(self, swarm, rules=None):
+        self.swarm = swarm
+        self.deployer = Deployer(swarm, swarm, rules or Rules(), clock=swarm.clock)
+
+    def run(self, name="web", limit=400, **request) -> Report:
+        request = Request(**{"task": "t1", "by": "event", **request})
+        watch, quiet = None, {}
+        for _ in range(limit):
+            step = self.deployer.advance(name, replace(request, quiet=quiet), watch)
+            if isinstance(step, Report):
+                return step
+            watch, quiet = step.watch, step.quiet
+            for _ in range(max(1, int(step.seconds))):
+                self.swarm.tick()
+        raise AssertionError(f"the deployment does not end: {step}")
+
+    def step(self, name="web", watch=None, **request) -> Report | Again:
+        return self.deployer.advance(name, Request(**{"task": "t1", "by": "event", **request}), watch)

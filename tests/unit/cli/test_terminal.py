@@ -1,0 +1,77 @@
+"""What a terminal is shown of texts that strangers have written."""
+
+import io
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from deployer.cli import render
+from deployer.errors import printable
+from deployer.reports.explain import Explanation, Step
+from deployer.reports.history import PREFIX, Entry, recorded
+
+EVIL = "\x1b]0;owned\x07[bold]x[/nothing] :smile: \x9b31m"
+
+
+class Redis:
+    """Redis with results that anybody may have written."""
+
+    def __init__(self, *metas):
+        self.metas = [meta if isinstance(meta, bytes) else json.dumps(meta).encode() for meta in metas]
+
+    def scan_iter(self, *_, **__):
+        return [f"{PREFIX}{n}" for n in range(len(self.metas))]
+
+    def mget(self, keys):
+        return self.metas if keys else []
+
+
+def shown(thing):
+    out = io.StringIO()
+    Console(file=out, width=500, force_terminal=False).print(thing)
+    return out.getvalue()
+
+
+def test_a_text_of_a_stranger_does_nothing_to_the_terminal():
+    entry = Entry(datetime.now(UTC), EVIL, EVIL, EVIL, f"a/{EVIL}", EVIL, 1.0, EVIL, "[/a]" + EVIL, EVIL)
+    text = shown(render.history_table([entry]))
+    assert "[bold]x[/nothing] :smile:" in text
+    assert not {"\x1b", "\x07", "\x9b"} & set(text)
+
+
+def test_an_explanation_does_nothing_to_the_terminal(capsys):
+    render.explanation(Explanation("web", EVIL, [Step("a rule", EVIL, None)], EVIL))
+    assert not {"\x1b", "\x07", "\x9b"} & set(capsys.readouterr().out)
+
+
+@given(st.text())
+def test_what_is_printable_is_as_long_as_before(text):
+    assert len(printable(text)) == len(text)
+    assert printable(printable(text)) == printable(text)
+
+
+GOOD = {
+    "name": "deployer.tasks.update_service",
+    "args": ["web"],
+    "result": {"outcome": "updated"},
+    "task_id": "1",
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"args": 5}, {"args": "w"}, {"kwargs": [1]}, {"date_done": "yesterday"}, {"date_done": 5}, {"result": 5},
+        {"result": {"outcome": "updated", "image": 5}}, {"result": {"outcome": [], "duration": "long"}},
+        {"result": {"exc_message": {}}}, {"status": []}, {"task_id": {}}, {"result": {"outcome": "x", "event": 9}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_forged_result_hides_no_other(change):
+    entries = recorded(Redis(GOOD | change, GOOD, b"[1]", b"\xff", b"{"))
+    assert any(entry.service == "web" and entry.outcome == "updated" for entry in entries)
+    shown(render.history_table(entries))

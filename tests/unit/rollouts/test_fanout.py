@@ -1,0 +1,241 @@
+"""A push that many services follow: together it leads to what looks one by one lead to, and never to less care."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deployer.errors import TemporaryError
+from deployer.model.service import Service
+from deployer.rollouts import batch
+from deployer.rollouts.batch import PART_SERVICES, PART_TASKS, Together, begin, parts
+from deployer.rollouts.decision import Outcome, Request, Rules
+from deployer.rollouts.deployer import Again, Deployer
+from deployer.rollouts.ledger import set_freeze
+from deployer.targets.swarm.engine import elements
+from deployer.testing import FakeSwarm
+
+REPO = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/api"
+A, B, C = ("sha256:" + letter * 64 for letter in "abc")
+KINDS = (
+    {},
+    {"deployer.hold": "audit"},
+    {"deployer.enable": "false"},
+    {"deployer.timeout": "never"},
+    {"deployer.after": "web-0"},
+    {"deployer.settle": "30"},
+    {"deployer.policy": "semver:^1"},
+)
+
+
+def a_swarm(kinds, digest=A):
+    swarm = FakeSwarm()
+    swarm.push(f"{REPO}:latest", digest)
+    for number, labels in enumerate(kinds):
+        swarm.create(f"web-{number}", f"{REPO}:latest@{A}", labels=labels)
+    swarm.push(f"{REPO}:latest", B)
+    return swarm
+
+
+def wanted(service, hint=B):
+    return Request(task=f"task-{service.name}", by="event", event="e", hint=hint)
+
+
+def go_together(swarm, deployer, services=None):
+    services = swarm.services() if services is None else services
+    return begin(deployer, services, [wanted(service) for service in services])
+
+
+def end_all(swarm, deployer, looks):
+    """As the tasks do: each deployment goes on from what its first look has left."""
+    ends = {}
+    for look in looks:
+        step = look.step or deployer.advance(look.service.name, look.request)
+        for _ in range(5):
+            if not isinstance(step, Again):
+                break
+            swarm.tick()
+            step = deployer.advance(look.service.name, look.request, step.watch)
+        ends[look.service.name] = step.outcome if not isinstance(step, Again) else step.reason
+    return ends
+
+
+@given(st.lists(st.sampled_from(KINDS), max_size=8), st.sampled_from([0, 2]), st.booleans())
+def test_together_leads_to_what_one_by_one_leads_to(kinds, width, frozen):
+    results = []
+    for together in (True, False):
+        swarm = a_swarm(kinds)
+        if frozen:
+            set_freeze(swarm, "no")
+        deployer = Deployer(swarm, swarm, Rules(max_rollouts=width), clock=swarm.clock)
+        if together:
+            looks = go_together(swarm, deployer)
+        else:
+            looks = [batch.Begun(s, wanted(s), None) for s in swarm.services()]
+            looks = [
+                batch.Begun(
+                    look.service, look.request, step if isinstance(step, Again) and step.watch else None
+                )
+                for look in looks
+                for step in [deployer.advance(look.service.name, look.request)]
+            ]
+        begun = {look.service.name for look in looks if look.step}
+        results.append((swarm.writes, begun, end_all(swarm, deployer, looks)))
+    assert results[0] == results[1]
+
+
+def test_a_look_that_begins_no_rollout_is_left_to_its_own_task():
+    swarm = a_swarm([{}, {"deployer.hold": "audit"}])
+    looks = go_together(swarm, Deployer(swarm, swarm, Rules(), clock=swarm.clock))
+    assert [bool(look.step) for look in looks] == [True, False]
+    assert swarm.writes == [("web-0", f"{REPO}:latest@{B}")]
+
+
+class Meddled(FakeSwarm):
+    """Between the reading of services and the writing, somebody pushes and updates one of them."""
+
+    def meddle(self):
+        self.push(f"{REPO}:latest", C)
+        self.edit("web-1", Image=f"{REPO}:latest@{C}")
+        self.meddle = lambda: None
+
+    def update(self, service, spec, credentials):
+        if service.name == "web-1":
+            self.meddle()
+        super().update(service, spec, credentials)
+
+
+def test_a_service_that_has_changed_is_read_again_and_the_registry_asked_again():
+    """Otherwise the older answer of the registry would be written over the newer image."""
+    swarm = Meddled()
+    swarm.push(f"{REPO}:latest", A)
+    for number in range(4):
+        swarm.create(f"web-{number}", f"{REPO}:latest@{A}")
+    swarm.push(f"{REPO}:latest", B)
+    looks = go_together(swarm, Deployer(swarm, swarm, Rules(), clock=swarm.clock))
+    assert [swarm.image(f"web-{n}")[-1] for n in range(4)] == ["b", "c", "c", "c"]
+    assert [bool(look.step) for look in looks] == [True, False, True, True]
+
+
+def test_a_deployment_that_died_between_write_and_message_goes_on():
+    swarm = a_swarm([{}])
+    deployer = Deployer(swarm, swarm, Rules(), clock=swarm.clock)
+    go_together(swarm, deployer)
+    (again,) = go_together(swarm, deployer)
+    assert again.step is not None
+    assert len(swarm.writes) == 1
+    assert end_all(swarm, deployer, [again]) == {"web-0": Outcome.UPDATED}
+
+
+class Down(FakeSwarm):
+    """The registry cannot be asked."""
+
+    asked = 0
+
+    def manifest(self, image, credentials):
+        self.asked += 1
+        raise TemporaryError("no answer")
+
+
+def test_what_does_not_answer_is_asked_once_for_all():
+    swarm = Down()
+    swarm.push(f"{REPO}:latest", B)
+    for number in range(5):
+        swarm.create(f"web-{number}", f"{REPO}:latest@{A}")
+    looks = go_together(swarm, Deployer(swarm, swarm, Rules(), clock=swarm.clock))
+    assert [look.step for look in looks] == [None] * 5
+    assert swarm.asked == 1
+
+
+class Counting(FakeSwarm):
+    """Counts what is read."""
+
+    def __init__(self):
+        super().__init__()
+        self.read = []
+
+    def __getattribute__(self, name):
+        if name in {"service", "tasks", "manifest", "ledger"}:
+            object.__getattribute__(self, "read").append(name)
+        return super().__getattribute__(name)
+
+
+def test_what_services_have_in_common_is_read_once():
+    swarm = Counting()
+    swarm.push(f"{REPO}:latest", B)
+    for number in range(20):
+        swarm.create(f"web-{number}", f"{REPO}:latest@{A}")
+    go_together(swarm, Deployer(swarm, swarm, Rules(), clock=swarm.clock))
+    assert len(swarm.writes) == 20
+    assert sorted(swarm.read) == ["ledger", "manifest", "tasks"]
+
+
+def test_a_service_that_nobody_can_look_at_takes_no_other_with_it(monkeypatch):
+    swarm = a_swarm([{}] * 3)
+    looked = Deployer.advance
+
+    def advance(self, name, request, watch=None):
+        if name == "web-1":
+            raise ZeroDivisionError("a fault of ours")
+        return looked(self, name, request, watch)
+
+    monkeypatch.setattr(Deployer, "advance", advance)
+    begun = go_together(swarm, Deployer(swarm, swarm, Rules(), clock=swarm.clock))
+    assert [look.step is not None for look in begun] == [True, False, True]
+
+
+def test_no_service_leads_to_no_request():
+    swarm = Counting()
+    assert go_together(swarm, Deployer(swarm, swarm, Rules())) == []
+    assert swarm.read == []
+
+
+def a_service(number, replicas):
+    mode = {"Global": {}} if replicas is None else {"Replicated": {"Replicas": replicas}}
+    return Service({"ID": f"id-{number}", "Spec": {"Name": f"s{number}", "Mode": mode}})
+
+
+@given(st.lists(st.none() | st.integers(0, 300), max_size=150))
+def test_parts_hold_every_service_once_in_order_and_are_not_too_big(replicas):
+    services = [a_service(number, count) for number, count in enumerate(replicas)]
+    found = parts(services)
+    assert [one for part in found for one in part] == services
+    assert all(found) or found == [[]]
+    for part in found:
+        assert len(part) <= PART_SERVICES
+        assert len(part) == 1 or sum(s.wanted if s.wanted is not None else 10 for s in part) <= PART_TASKS
+
+
+def test_tasks_that_were_read_go_with_the_service_that_was_read():
+    swarm = a_swarm([{}, {}])
+    together = Together(swarm, swarm.services())
+    swarm.edit("web-0", Image=f"{REPO}:latest@{C}")
+    swarm.settle()
+    old = together.service("web-0")
+    assert [task["ServiceID"] for task in together.tasks(old.id)] == ["id-web-0"]
+    new = together.service("web-0")
+    assert new.version > old.version
+    assert len(together.tasks(new.id)) == 2
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.dictionaries(st.text(), st.text() | st.lists(st.dictionaries(st.text(), st.integers())))),
+    st.integers(1, 40),
+    st.booleans(),
+)
+def test_a_list_is_read_in_pieces_of_any_size(rows, size, ascii_only):
+    text = (json.dumps(rows, ensure_ascii=ascii_only) + "\n").encode(errors="surrogatepass")
+    text = json.dumps(rows).encode() if b"\xed" in text else text
+    assert list(elements(text[at : at + size] for at in range(0, len(text), size))) == rows
+
+
+@pytest.mark.parametrize("text", ["", "[", '[{"a": 1}', '[{"a": 1}, {"b"', '{"message": "no"}', "[}", "x"])
+def test_a_list_without_its_end_is_no_list(text):
+    with pytest.raises(ValueError, match="no end of a list"):
+        list(elements([text.encode()]))
+
+
+def test_null_is_an_empty_list():
+    assert list(elements([b"null\n"])) == []
