@@ -24,6 +24,7 @@ from packaging.markers import Marker
 
 from lab import images
 from lab.engine import DOCKER
+from lab.programs import PATH
 from lab.swarm import Swarm
 
 CACHE = Path("/var/cache/swarm-ecr-deployer")
@@ -132,7 +133,7 @@ def _build(swarm: Swarm, context: Path, name: str, *options: str) -> None:
 def _docker(swarm: Swarm, *argv: str, **variables: str) -> None:
     """Docker's client with variables of ours, which that of the engine does not take."""
     env = {
-        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "PATH": PATH,
         "DOCKER_HOST": swarm.engine.socket,
         "DOCKER_CONFIG": str(swarm.engine.config),
         **variables,

@@ -13,9 +13,10 @@ from typing import Any
 
 from lab.namespaces import Namespaces
 from lab.processes import Process, wait_until
+from lab.programs import PATH, program
 from lab.server import Server
 
-DOCKER, DOCKERD = "/usr/bin/docker", "/usr/sbin/dockerd"
+DOCKER, DOCKERD = program("docker"), program("dockerd")
 SOCKET_PATH = 107  # bytes, unix(7)
 API = "/v1.41"  # of engine 20.10
 
@@ -72,7 +73,9 @@ class Engine(Server):
         # What a killed engine leaves behind, in a /run that outlives it.
         fresh = ["sh", "-c", 'rm -f /run/docker.pid; exec "$@"', "engine"]
         argv = [*fresh, DOCKERD, *(f"--{key}={value}" for key, value in options.items())]
-        return Process(self.namespaces.command(*argv, processes=True), self._log, forks=True)
+        # Its containerd and runc are those beside it.
+        env = {**os.environ, "PATH": PATH}
+        return Process(self.namespaces.command(*argv, processes=True), self._log, env, forks=True)
 
     def answers(self) -> bool:
         """Whether the API answers."""
@@ -112,7 +115,7 @@ class Engine(Server):
             subprocess.TimeoutExpired: it took longer than `timeout` seconds.
         """
         env = {
-            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH": PATH,
             "DOCKER_HOST": self.socket,
             "DOCKER_CONFIG": str(self.config),
         }

@@ -1,0 +1,14 @@
+"""Where the programs of this machine are, looked for as setup.sh does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+# Programs of packages come first: engine and client then fit each other. LAB_PATH names other places.
+PATH = os.environ.get("LAB_PATH") or f"/usr/bin:/usr/sbin:/bin:/sbin:{os.environ.get('PATH', '')}"
+
+
+def program(name: str) -> str:
+    """The path of a program; its mere name if it is not here, so that its start tells what is missing."""
+    return shutil.which(name, path=PATH) or name
