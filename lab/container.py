@@ -24,7 +24,7 @@ from packaging.markers import Marker
 
 from lab import images
 from lab.engine import DOCKER
-from lab.programs import PATH
+from lab.programs import PATH, with_libraries
 from lab.swarm import Swarm
 
 CACHE = Path("/var/cache/swarm-ecr-deployer")
@@ -96,7 +96,8 @@ def programs(swarm: Swarm, name: str, paths: Iterable[str], uid: int, folders: I
             info = tarfile.TarInfo(folder)
             info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, 0o777, uid, uid
             tar.addfile(info)
-        for path in sorted({path for program in paths for path in _with_libraries(program)}):
+        files = {path for program in paths for path in with_libraries(program)}
+        for path in sorted(files | set(with_libraries(images.BUSYBOX)[1:])):
             tar.add(Path(path).resolve(), path.lstrip("/"))
         tar.add(images.BUSYBOX, "bin/busybox")
         for applet in APPLETS:
@@ -117,12 +118,6 @@ def deploy(swarm: Swarm, stack: str, files: Iterable[Path], variables: Mapping[s
     """
     argv = [word for path in files for word in ("--compose-file", str(path))]
     _docker(swarm, "stack", "deploy", "--with-registry-auth", *argv, stack, **variables)
-
-
-def _with_libraries(program: str) -> Iterator[str]:
-    yield program
-    told = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
-    yield from re.findall(r"(/\S+) \(0x", told)
 
 
 def _build(swarm: Swarm, context: Path, name: str, *options: str) -> None:

@@ -1,4 +1,4 @@
-"""Small images of one layer, a static busybox, made without an engine.
+"""Small images of one layer, a busybox with what libraries it needs, made without an engine.
 
 What they do stands in their configuration alone, so that a new version is a few hundred bytes.
 """
@@ -17,7 +17,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-BUSYBOX = Path("/bin/busybox")
+from lab.programs import program, with_libraries
+
+BUSYBOX = program("busybox")
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
@@ -50,17 +52,20 @@ def digest_of(content: bytes) -> str:
 
 
 @lru_cache(maxsize=1)
-def _layer() -> bytes:
+def _layer(busybox: str) -> bytes:
+    """The files of every image. Debian's plain busybox, often there already, is not static."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name in ("bin", "www", "tmp", "etc"):
             folder = tarfile.TarInfo(name)
             folder.type, folder.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(folder)
-        content = BUSYBOX.read_bytes()
-        program = tarfile.TarInfo("bin/busybox")
-        program.size, program.mode = len(content), 0o755
-        tar.addfile(program, io.BytesIO(content))
+        _, *libraries = with_libraries(busybox)
+        for name, source in [("bin/busybox", busybox), *((path[1:], path) for path in libraries)]:
+            content = Path(source).read_bytes()
+            file = tarfile.TarInfo(name)
+            file.size, file.mode = len(content), 0o755
+            tar.addfile(file, io.BytesIO(content))
     return buffer.getvalue()
 
 
@@ -110,7 +115,7 @@ def make(
     }
     if kind in ("healthy", "unhealthy"):
         run["Healthcheck"] = _healthcheck(kind)
-    layer = _layer()
+    layer = _layer(BUSYBOX)
     config = {
         "architecture": ARCHITECTURE,
         "os": "linux",
