@@ -19,9 +19,9 @@ from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 
 from deployer.cli import main as command
+from deployer.model.deployment import Outcome
 from deployer.model.service import STATE_PREFIX, State
 from deployer.observability import metrics
-from deployer.rollouts.decision import Outcome
 from deployer.settings import Settings, variable
 from tools import modules
 

@@ -17,8 +17,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from deployer.errors import SettingsError
-from deployer.rollouts.core import Report
-from deployer.rollouts.decision import Outcome
+from deployer.model.deployment import Outcome, Report
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,8 @@ from queue import Empty, Full, Queue
 from string import Template
 
 from deployer.errors import SettingsError
+from deployer.model.deployment import Outcome, Report
 from deployer.model.image import Image
-from deployer.rollouts.core import Report
-from deployer.rollouts.decision import Outcome
 
 log = logging.getLogger(__name__)
 

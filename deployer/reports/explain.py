@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deployer.errors import PermanentError
+from deployer.model.deployment import Request
 from deployer.model.image import Image
 from deployer.model.service import LabelError
 from deployer.policies.labels import complaint, concerns, misplaced
 from deployer.rollouts import prejob
 from deployer.rollouts.core import Core, Look
-from deployer.rollouts.decision import Found, Request, Skip, Stop, Update
+from deployer.rollouts.decision import Found, Skip, Stop, Update
 from deployer.rollouts.rules import answers, decide, leave_alone, questions
 
 

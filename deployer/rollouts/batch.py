@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from deployer.errors import DeployerError, StaleVersionError, TemporaryError
+from deployer.model.deployment import Again, Request
 from deployer.model.service import Service
 from deployer.observability.logs import about
-from deployer.rollouts.core import Again
-from deployer.rollouts.decision import Request
 from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.once import AskedOnce

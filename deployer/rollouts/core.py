@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from deployer.errors import AccessDeniedError, NoSuchServiceError
+from deployer.model.deployment import Outcome, Report, Request, Watch
 from deployer.model.image import Image
 from deployer.model.service import LabelError, Manifest, Service, revise
 from deployer.policies.tag_policy import Policy
-from deployer.rollouts.decision import Case, Forerunner, Outcome, Request, Rules, Stop, Update
+from deployer.rollouts.decision import Case, Forerunner, Rules, Stop, Update
 from deployer.rollouts.ports import Credentials, Registry, Swarm
 from deployer.rollouts.rules import choose
 from deployer.targets.swarm.progress import Progress, assess
@@ -20,48 +21,6 @@ from deployer.targets.swarm.progress import Progress, assess
 log = logging.getLogger(__name__)
 
 LONGEST_LINE = 20  # services of which each waits for the next (label deployer.after)
-
-
-@dataclass(frozen=True)
-class Watch:
-    """What a deployment that has written remembers until its next look."""
-
-    task: str  # the deployment that wrote; another one's when it ends what that one left
-    image: str
-    previous: str | None
-    began_at: str
-    looked_at: str
-    watched: float = 0.0  # seconds
-    going_back: str | None = None  # the reason why the roll-out failed, once the way back has begun
-    recovers: bool = False  # the service was not well, or had been rolled back, before this update
-
-
-@dataclass(frozen=True)
-class Report:
-    """How a deployment ended."""
-
-    outcome: Outcome
-    reason: str
-    service: str
-    service_id: str | None = None
-    image: str | None = None
-    previous: str | None = None
-    duration: float = 0.0  # seconds from the first write to the end
-    by: str = "manual"
-    event: str | None = None
-    recovered: bool = False  # the deployment before had failed, or the service was not well
-    notify: str | None = None  # the service's label `deployer.notify`
-
-
-@dataclass(frozen=True)
-class Again:
-    """The deployment has not ended: look again after a delay in seconds."""
-
-    seconds: float
-    reason: str
-    watch: Watch | None = None
-    quiet: Mapping[str, str] = field(default_factory=dict)
-    patient: bool = False  # the wait itself does not count against the deployment's patience
 
 
 @dataclass(frozen=True)

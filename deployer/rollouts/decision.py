@@ -5,24 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
+from deployer.model.deployment import Outcome, Request
 from deployer.model.image import Image
 from deployer.model.service import Manifest, Service, State
 from deployer.targets.swarm.progress import Progress
-
-
-class Outcome(StrEnum):
-    """How a deployment ended; the same words in results, logs, metrics and on the command line."""
-
-    UPDATED = "updated"
-    UNCHANGED = "unchanged"
-    SUPERSEDED = "superseded"
-    HELD = "held"
-    IGNORED = "ignored"
-    FAILED = "failed"
-    ROLLED_BACK = "rolled-back"
 
 
 @dataclass(frozen=True)
@@ -35,32 +23,6 @@ class Rules:
     settle: float = 0.0  # seconds
     max_rollouts: int = 0  # services of the whole Swarm; 0 for no limit
     allow_repositories: Sequence[str] = ()  # globs of repositories with their host
-
-
-@dataclass(frozen=True)
-class Request:
-    """What somebody wants of one service."""
-
-    task: str  # the deployment's id: the Celery task's
-    by: str = "manual"  # event, manual, reconcile or rollback
-    image: str | None = None  # another tag of the same repository; None: what the service follows
-    force: bool = False  # restart on the same digest, and try a digest that failed before
-    rollback: bool = False  # go back to the former image
-    allow_repository_change: bool = False
-    event: str | None = None  # the event's id
-    hint: str | None = None  # the digest that the event spoke of
-    pushed_at: str | None = None
-    quiet: Mapping[str, str] = field(default_factory=dict)  # digest and since when it is the newest (settle)
-
-    @property
-    def follows(self) -> bool:
-        """Whether the service's own policy says what is wanted, and not this request."""
-        return self.image is None and not self.rollback
-
-    @property
-    def by_itself(self) -> bool:
-        """Whether no person asked for it now."""
-        return self.by in {"event", "reconcile", "release"}
 
 
 @dataclass(frozen=True)

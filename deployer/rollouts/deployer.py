@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from deployer.errors import NoSuchServiceError, PermanentError, StaleVersionError
+from deployer.model.deployment import Again, Outcome, Report, Request, Watch
 from deployer.model.image import Image
 from deployer.model.service import LabelError, revise
 from deployer.rollouts import prejob
-from deployer.rollouts.core import Again, Core, Look, Report, Watch
-from deployer.rollouts.decision import Found, Outcome, Request, Skip, Stop, Update
+from deployer.rollouts.core import Core, Look
+from deployer.rollouts.decision import Found, Skip, Stop, Update
 from deployer.rollouts.follow import follow
 from deployer.rollouts.ledger import Pace, give_slot_back, take_slot
 from deployer.rollouts.ports import Credentials

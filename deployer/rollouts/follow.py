@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any
 
 from deployer.errors import PermanentError
+from deployer.model.deployment import Again, Outcome, Report, Request, Watch
 from deployer.model.image import Image
 from deployer.model.service import LabelError, Service, revise
-from deployer.rollouts.core import Again, Core, Look, Report, Watch
-from deployer.rollouts.decision import Outcome, Request, Rules, Update
+from deployer.rollouts.core import Core, Look
+from deployer.rollouts.decision import Rules, Update
 from deployer.rollouts.rollback import given_up, way_back
 from deployer.targets.swarm.progress import Phase, have_failed, job_lives
 

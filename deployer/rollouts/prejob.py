@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from deployer.model.deployment import Request
 from deployer.model.service import LabelError, Service, State
-from deployer.rollouts.decision import Request, Rules, Update
+from deployer.rollouts.decision import Rules, Update
 from deployer.targets.swarm.progress import Phase, Progress, job_lives, newest_run
 
 LABEL = "deployer.pre-job"

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from deployer.errors import InvalidReferenceError
+from deployer.model.deployment import Outcome
 from deployer.model.image import Image
 from deployer.model.service import State
 from deployer.policies.labels import check
 from deployer.policies.patterns import glob
 from deployer.policies.tag_policy import Policy
 from deployer.policies.window import Window
-from deployer.rollouts.decision import Case, Found, Outcome, Skip, Stop, Update, Wait
+from deployer.rollouts.decision import Case, Found, Skip, Stop, Update, Wait
 from deployer.rollouts.rollback import given_up, rolled_back_from, way_back, way_back_after
 from deployer.targets.swarm.progress import Phase, under_way
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from deployer.errors import DeployerError
+from deployer.model.deployment import Outcome, Request
 from deployer.model.image import Image
 from deployer.model.service import LabelError, Service
 from deployer.rollouts.core import Core
-from deployer.rollouts.decision import Case, Found, Outcome, Request, Skip, Stop, Update
+from deployer.rollouts.decision import Case, Found, Skip, Stop, Update
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.once import AskedOnce, ListedOnce
 from deployer.rollouts.rules import choose, decide

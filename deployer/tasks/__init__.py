@@ -18,13 +18,12 @@ from deployer.app import app, credentials_age, deployer, notifier, reconcile_int
 from deployer.broker.batching import Parcel
 from deployer.broker.channel import DurableTask
 from deployer.errors import DeploymentFailedError, TemporaryError, brief
+from deployer.model.deployment import Outcome, Report, Request, Watch
 from deployer.model.service import Service
 from deployer.observability import metrics
 from deployer.observability.logs import about
 from deployer.policies.labels import concerns
 from deployer.rollouts import batch, renewal, survey
-from deployer.rollouts.core import Report, Watch
-from deployer.rollouts.decision import Outcome, Request
 from deployer.triggers import events
 
 log = logging.getLogger(__name__)

@@ -19,12 +19,12 @@ from paths import ROOT
 
 from deployer.broker import monitoring
 from deployer.broker.results import OptionalRedisBackend
+from deployer.model.deployment import Outcome, Report, Request, Watch
 from deployer.model.image import Image
 from deployer.model.service import STATE_PREFIX, State
 from deployer.reports import history, status
 from deployer.rollouts import renewal, survey
-from deployer.rollouts.core import Report, Watch
-from deployer.rollouts.decision import Outcome, Request, Rules
+from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.ledger import set_freeze
 from deployer.rollouts.ports import Credentials

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from deployer.rollouts.core import Again, Report
-from deployer.rollouts.decision import Request, Rules
+from deployer.model.deployment import Again, Report, Request
+from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
 
 HOST = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"

@@ -6,9 +6,8 @@ from dataclasses import replace
 import pytest
 
 from deployer.errors import SettingsError
+from deployer.model.deployment import Outcome, Report
 from deployer.observability.notifications import Notifier, check, targets, template
-from deployer.rollouts.core import Report
-from deployer.rollouts.decision import Outcome
 
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/web:latest@sha256:" + "a" * 64
 

@@ -3,8 +3,7 @@
 import pytest
 from in_memory import WEB, Runs, digest, pinned
 
-from deployer.rollouts.core import Report
-from deployer.rollouts.decision import Outcome, Request
+from deployer.model.deployment import Outcome, Report, Request
 from deployer.testing import FakeSwarm
 
 

@@ -11,6 +11,7 @@ from in_memory import HOST, WEB, digest, pinned
 from deployer.aws import accounts as aws
 from deployer.aws.accounts import Accounts, Role
 from deployer.errors import AccessDeniedError, NotFoundError, TemporaryError
+from deployer.model.deployment import Request
 from deployer.model.image import EcrRegistry, Image
 from deployer.model.service import Manifest
 from deployer.registries import credentials as registry_module
@@ -19,7 +20,7 @@ from deployer.reports import doctor
 from deployer.reports.status import survey
 from deployer.rollouts import renewal
 from deployer.rollouts import survey as catchup
-from deployer.rollouts.decision import Request, Rules
+from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.ports import Credentials
 from deployer.targets.swarm import client as swarm_module

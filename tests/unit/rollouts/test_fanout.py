@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployer.errors import TemporaryError
+from deployer.model.deployment import Again, Outcome, Request
 from deployer.model.service import Service
 from deployer.rollouts import batch
 from deployer.rollouts.batch import PART_SERVICES, PART_TASKS, Together, begin, parts
-from deployer.rollouts.decision import Outcome, Request, Rules
-from deployer.rollouts.deployer import Again, Deployer
+from deployer.rollouts.decision import Rules
+from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.ledger import set_freeze
 from deployer.targets.swarm.engine import elements
 from deployer.testing import FakeSwarm

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deployer.model.deployment import Again, Outcome, Report, Request
 from deployer.model.image import Image
 from deployer.policies.labels import concerns
 from deployer.reports import doctor, status
 from deployer.reports.explain import explain
 from deployer.rollouts import renewal, survey
-from deployer.rollouts.core import Again, Report
-from deployer.rollouts.decision import Outcome, Request, Rules
+from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.ledger import set_hold
 from deployer.rollouts.ports import Credentials

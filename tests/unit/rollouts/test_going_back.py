@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from in_memory import WEB, Runs, digest, pinned
 
-from deployer.rollouts.core import Again, Report
-from deployer.rollouts.decision import Outcome, Request, Rules
+from deployer.model.deployment import Again, Outcome, Report, Request
+from deployer.rollouts.decision import Rules
 from deployer.testing import FakeSwarm
 
 

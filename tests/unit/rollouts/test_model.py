@@ -11,9 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from deployer.model.deployment import Again, Outcome, Request
 from deployer.rollouts import renewal, survey
-from deployer.rollouts.core import Again
-from deployer.rollouts.decision import Outcome, Request, Rules
+from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.ledger import set_freeze
 from deployer.rollouts.ports import Credentials

@@ -3,7 +3,8 @@
 import pytest
 from in_memory import WEB, Runs, digest, pinned
 
-from deployer.rollouts.decision import Outcome, Rules
+from deployer.model.deployment import Outcome
+from deployer.rollouts.decision import Rules
 from deployer.testing import FakeSwarm
 
 

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from in_memory import HOST, digest
 
+from deployer.model.deployment import Request
 from deployer.model.image import Image
 from deployer.model.service import Manifest, Service, State
-from deployer.rollouts.decision import Request, Rules, Update
+from deployer.rollouts.decision import Rules, Update
 from deployer.rollouts.prejob import ORDERED, Done, Failed, Run, Running, judge
 from deployer.targets.swarm.progress import assess
 

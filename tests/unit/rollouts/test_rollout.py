@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from in_memory import HOST, WEB, Runs, digest, pinned
 
-from deployer.rollouts.core import Again, Report
-from deployer.rollouts.decision import Outcome, Rules
+from deployer.model.deployment import Again, Outcome, Report
+from deployer.rollouts.decision import Rules
 from deployer.rollouts.ledger import Pace, set_freeze, set_hold
 from deployer.testing import FakeSwarm
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 from in_memory import HOST, WEB, Runs, digest, pinned
 
-from deployer.rollouts.core import Again, Report
-from deployer.rollouts.decision import Outcome, Request, Rules
+from deployer.model.deployment import Again, Outcome, Report, Request
+from deployer.rollouts.decision import Rules
 from deployer.rollouts.ledger import take_slot
 from deployer.testing import FakeSwarm
 

@@ -1,0 +1,87 @@
+"""Value types of a deployment: the request, what it remembers between two looks, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How a deployment ended; the same words in results, logs, metrics and on the command line."""
+
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    SUPERSEDED = "superseded"
+    HELD = "held"
+    IGNORED = "ignored"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled-back"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody wants of one service."""
+
+    task: str  # the deployment's id: the Celery task's
+    by: str = "manual"  # event, manual, reconcile or rollback
+    image: str | None = None  # another tag of the same repository; None: what the service follows
+    force: bool = False  # restart on the same digest, and try a digest that failed before
+    rollback: bool = False  # go back to the former image
+    allow_repository_change: bool = False
+    event: str | None = None  # the event's id
+    hint: str | None = None  # the digest that the event spoke of
+    pushed_at: str | None = None
+    quiet: Mapping[str, str] = field(default_factory=dict)  # digest and since when it is the newest (settle)
+
+    @property
+    def follows(self) -> bool:
+        """Whether the service's own policy says what is wanted, and not this request."""
+        return self.image is None and not self.rollback
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether no person asked for it now."""
+        return self.by in {"event", "reconcile", "release"}
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a deployment that has written remembers until its next look."""
+
+    task: str  # the deployment that wrote; another one's when it ends what that one left
+    image: str
+    previous: str | None
+    began_at: str
+    looked_at: str
+    watched: float = 0.0  # seconds
+    going_back: str | None = None  # the reason why the roll-out failed, once the way back has begun
+    recovers: bool = False  # the service was not well, or had been rolled back, before this update
+
+
+@dataclass(frozen=True)
+class Again:
+    """The deployment has not ended: look again after a delay in seconds."""
+
+    seconds: float
+    reason: str
+    watch: Watch | None = None
+    quiet: Mapping[str, str] = field(default_factory=dict)
+    patient: bool = False  # the wait itself does not count against the deployment's patience
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a deployment ended."""
+
+    outcome: Outcome
+    reason: str
+    service: str
+    service_id: str | None = None
+    image: str | None = None
+    previous: str | None = None
+    duration: float = 0.0  # seconds from the first write to the end
+    by: str = "manual"
+    event: str | None = None
+    recovered: bool = False  # the deployment before had failed, or the service was not well
+    notify: str | None = None  # the service's label `deployer.notify`
