@@ -1,15 +1,147 @@
-"""Which pushes concern a service by its labels, and whether its labels can be understood. Pure."""
+"""Everything that people write on a service under `deployer.`, parsed once into one value.
+
+No label stops the look at another service: one that cannot be understood turns this service's updates off,
+and `problem` says so. The same holds for a name that does not exist, because a misspelt `deployer.enable`
+that is ignored is found out in production.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from deployer.model import label_names as names
 from deployer.model.image import Image
-from deployer.model.service import LabelError, Service
-from deployer.policies.tag_policy import Policy
+from deployer.model.service import STATE_PREFIX, LabelError, Service
+from deployer.model.suggest import did_you_mean
+from deployer.policies.tag_policy import Kind, Policy
+from deployer.policies.values import DAY, FALSE, TRUE, parse_duration, parse_flag
 from deployer.policies.window import Window
+
+MAX_SAID = 40  # characters of a value that an error quotes
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True)
+class ServiceLabels:
+    """The labels of one service; fields whose label is missing or wrong have their default."""
+
+    enabled: bool = True  # false as well where the label cannot be understood
+    policy: Policy = field(
+        default_factory=Policy
+    )  # one that follows nothing where the labels cannot be understood
+    hold: str | None = None  # the reason
+    window: Window | None = None
+    after: str | None = None  # the service that goes first
+    pre_job: str | None = None  # the job that runs first
+    run_job: bool = False
+    replace: bool = False
+    login: str | None = None
+    notify: str | None = None  # targets with commas between them, or `none`
+    require_way_back: bool = False
+    rollback: bool | None = None  # None: DEPLOYER_ROLLBACK decides
+    timeout: float | None = None  # seconds; None: DEPLOYER_ROLLOUT_TIMEOUT decides
+    settle: float | None = None  # seconds; None: DEPLOYER_SETTLE decides
+    problem: str | None = None  # why updates are off: every label that cannot be understood
+
+    @classmethod
+    def parse(cls, labels: Mapping[str, str], filter_label: str | None = None) -> ServiceLabels:
+        """Read the labels of a service; never raises.
+
+        Args:
+            labels: all labels of the service.
+            filter_label: DEPLOYER_FILTER_LABEL, which may be a name of its own under `deployer.`.
+        """
+        reader = _Reader(labels)
+        reader.check_names((filter_label or "").partition("=")[0])
+        return cls(
+            enabled=bool(reader.flag(names.ENABLE, default=True, wrong=False)),
+            policy=reader.policy(),
+            hold=_hold(reader.text(names.HOLD)),
+            window=reader.read(names.WINDOW, Window.parse),
+            after=reader.text(names.AFTER),
+            pre_job=reader.text(names.PRE_JOB),
+            run_job=bool(reader.flag(names.RUN_JOB)),
+            replace=bool(reader.flag(names.REPLACE)),
+            login=reader.text(names.LOGIN),
+            notify=reader.text(names.NOTIFY),
+            require_way_back=bool(reader.flag(names.REQUIRE_WAY_BACK)),
+            rollback=reader.flag(names.ROLLBACK),
+            timeout=reader.seconds(names.TIMEOUT, 1),
+            settle=reader.seconds(names.SETTLE, 0),
+            problem="; ".join(reader.problems) or None,
+        )
+
+    def missing_service(self, services: Collection[str]) -> str | None:
+        """Return the complaint that `deployer.after` or `deployer.pre-job` names no service, or None.
+
+        Args:
+            services: the names and ids of all services of the Swarm.
+        """
+        for label, name in ((names.AFTER, self.after), (names.PRE_JOB, self.pre_job)):
+            if name and name not in services:
+                return f"label {label}={name[:MAX_SAID]!r}: no such service{did_you_mean(name, services)}"
+        return None
+
+
+@dataclass
+class _Reader:
+    """Reads labels one by one and gathers what is wrong with them."""
+
+    labels: Mapping[str, str]
+    problems: list[str] = field(default_factory=list)
+
+    def text(self, name: str) -> str | None:
+        return self.labels.get(name, "").strip() or None
+
+    def read(self, name: str, parse: Callable[[str], _Value]) -> _Value | None:
+        text = self.text(name)
+        if text is None:
+            return None
+        try:
+            return parse(text)
+        except LabelError as fault:
+            self.problems.append(str(fault))
+        except ValueError as fault:
+            self.problems.append(f"label {name}={text[:MAX_SAID]!r}: {fault}")
+        return None
+
+    def flag(self, name: str, default: bool | None = None, wrong: bool | None = None) -> bool | None:
+        if self.text(name) is None:
+            return default
+        value = self.read(name, parse_flag)
+        return wrong if value is None else value
+
+    def seconds(self, name: str, least: float) -> float | None:
+        return self.read(name, lambda text: parse_duration(text, least, DAY))
+
+    def policy(self) -> Policy:
+        try:
+            return Policy.of(self.labels)
+        except LabelError as fault:
+            self.problems.append(str(fault))
+            return Policy(Kind.NONE, Kind.NONE.value)
+
+    def check_names(self, filter_label: str) -> None:
+        for name in sorted(self.labels):
+            # Docker tells upper and lower case apart, people do not.
+            if not name.lower().startswith(names.PREFIX) or name.startswith(STATE_PREFIX):
+                continue
+            if name not in names.KNOWN and name != filter_label:
+                hint = did_you_mean(name, names.KNOWN, names.PREFIX)
+                self.problems.append(f"unknown label {name[:MAX_SAID]}{hint}")
+
+
+def _hold(text: str | None) -> str | None:
+    if text is None or text.lower() in FALSE:
+        return None
+    return f"label {names.HOLD}" if text.lower() in TRUE else text
 
 
 def concerns(service: Service, pushed: Image) -> bool:
-    """Whether a push could matter to a service: it follows this tag, or its policy might want to.
+    """Return whether a push could matter to a service: it follows this tag, or its policy might want to.
 
     Args:
         service: any service.
@@ -20,38 +152,28 @@ def concerns(service: Service, pushed: Image) -> bool:
         return False
     if current.same_tag(pushed):
         return True
-    try:
-        policy = Policy.of(service.labels)
-    except LabelError:
+    labels = ServiceLabels.parse(service.labels)
+    if labels.problem:
         return True  # its deployment says so
-    return current.tag is not None and policy.may_follow(current.tag, pushed.tag)
+    return current.tag is not None and labels.policy.may_follow(current.tag, pushed.tag)
 
 
 def check(service: Service) -> None:
-    """See that the labels of a service can be understood.
+    """Raise an error unless all labels of a service can be understood.
 
     Raises:
         LabelError: one cannot.
     """
-    for flag in ("deployer.enable", "deployer.rollback", "deployer.replace", "deployer.run-job"):
-        service.flag(flag, default=True)
-    for seconds in ("deployer.timeout", "deployer.settle"):
-        service.seconds(seconds, 1)
-    Policy.of(service.labels)
-    if text := service.labels.get("deployer.window", "").strip():
-        Window.parse(text)
+    if problem := complaint(service):
+        raise LabelError(problem)
 
 
 def complaint(service: Service) -> str | None:
-    """What is wrong with a service's labels; None if all of them can be understood."""
-    try:
-        check(service)
-    except LabelError as fault:
-        return str(fault)
-    return None
+    """Return what is wrong with a service's labels, or None if all of them can be understood."""
+    return ServiceLabels.parse(service.labels).problem
 
 
 def misplaced(service: Service) -> str | None:
-    """What is said of labels that are the container's, where nobody reads them; None if there is none."""
-    found = [name for name in service.container_labels if name.startswith("deployer.")]
+    """Return a hint that labels stand on the container, where nobody reads them, or None."""
+    found = [name for name in service.container_labels if name.startswith(names.PREFIX)]
     return f"{min(found)} is a label of the container; it belongs under deploy.labels" if found else None

@@ -30,13 +30,13 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TypeVar
 
-from deployer.model.service import FALSE, TRUE, LabelError
+from deployer.model.label_names import ALLOW_TAGS, IGNORE_TAGS, ORDER, POLICY, PRERELEASE
+from deployer.model.service import LabelError
 from deployer.policies import patterns
 from deployer.policies.ranking import NO_KEY, Choice, Order, Place, Ranking, Tag, key_of
+from deployer.policies.values import parse_flag
 from deployer.policies.versions import Range, Upgrades, Version
 
-POLICY, ORDER, PRERELEASE = "deployer.policy", "deployer.order", "deployer.prerelease"
-ALLOW, IGNORE = "deployer.allow-tags", "deployer.ignore-tags"
 MAX_TAG = 128  # characters, by the distribution grammar
 
 # What cosign and the referrers' tag scheme of OCI's distribution specification attach to an image.
@@ -103,8 +103,8 @@ class Policy:
             order,
             range_,
             pattern,
-            _list(labels, ALLOW, kind),
-            _list(labels, IGNORE, kind),
+            _list(labels, ALLOW_TAGS, kind),
+            _list(labels, IGNORE_TAGS, kind),
             _prerelease(labels, kind, order),
         )
 
@@ -151,8 +151,8 @@ class Policy:
         if len(tag) > MAX_TAG or _ATTACHED.fullmatch(tag):
             return "no image: a signature, an attestation, an SBOM or no tag at all"
         if self.allow and not patterns.matches(self.allow, tag):
-            return f"{ALLOW} does not take it"
-        return f"{IGNORE} takes it out" if patterns.matches(self.ignore, tag) else None
+            return f"{ALLOW_TAGS} does not take it"
+        return f"{IGNORE_TAGS} takes it out" if patterns.matches(self.ignore, tag) else None
 
     def sort_key(self, tag: str) -> str | None:
         """The part of a tag that it is sorted by; None if the pattern does not take the tag."""
@@ -271,12 +271,14 @@ def _prerelease(labels: Mapping[str, str], kind: Kind, order: Order) -> bool | N
     text = labels.get(PRERELEASE, "").strip()
     if not text:
         return None
-    if text.lower() not in TRUE | FALSE:
-        raise _error(PRERELEASE, text, "it may be true or false")
+    try:
+        value = parse_flag(text)
+    except ValueError as fault:
+        raise _error(PRERELEASE, text, str(fault)) from fault
     _no_meaning(PRERELEASE, text, kind)
     if order is not Order.SEMVER:
         raise _error(PRERELEASE, text, f"it has no meaning unless {ORDER} is semver")
-    return text.lower() in TRUE
+    return value
 
 
 def _no_meaning(label: str, text: str, kind: Kind) -> None:

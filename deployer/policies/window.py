@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from deployer.model.label_names import WINDOW
 from deployer.model.service import LabelError
 
-LABEL = "deployer.window"
 EXAMPLE = "mon-fri 09:00-17:00 Europe/Stockholm; sat 22:00-02:00 Europe/Stockholm"
 MAX_TEXT = 500  # characters
 
@@ -122,7 +122,7 @@ def _aware(moment: datetime) -> datetime:
 
 
 def _error(text: str, why: str) -> LabelError:
-    return LabelError(f"label {LABEL}={text[:40]!r}: {why}; it may be, for example, {EXAMPLE}")
+    return LabelError(f"label {WINDOW}={text[:40]!r}: {why}; it may be, for example, {EXAMPLE}")
 
 
 def _match(text: str, part: str) -> re.Match[str]:
