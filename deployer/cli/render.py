@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import click
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from deployer.cli import output
 from deployer.errors import printable
 from deployer.reports.doctor import Finding
 from deployer.reports.explain import Explanation
@@ -44,19 +40,6 @@ COLOURS = {
     "reverted": "red",
 }
 UUID = re.compile(r"\b([0-9a-f]{8})(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")  # its beginning is enough to find it
-
-
-def as_json(value: Any) -> None:
-    """Print dataclasses as JSON; times as ISO 8601, durations in seconds."""
-
-    def plain(thing: Any) -> Any:
-        if is_dataclass(thing) and not isinstance(thing, type):
-            return asdict(thing)
-        if isinstance(thing, timedelta):
-            return thing.total_seconds()
-        return thing.isoformat() if isinstance(thing, datetime) else str(thing)
-
-    click.echo(json.dumps(value, default=plain, indent=2))
 
 
 def status_table(standings: Sequence[Standing]) -> Group:
@@ -108,7 +91,7 @@ def watch(read: Callable[[], Sequence[Standing]], seconds: float) -> None:
     """Show the table until Ctrl-C; while the Swarm does not answer the last one stays, and says so."""
     from deployer.errors import DeployerError
 
-    with Live(console=Console(), auto_refresh=False, screen=sys.stdout.isatty()) as live:
+    with Live(console=output.console(), auto_refresh=False, screen=sys.stdout.isatty()) as live:
         shown = Group()
         while True:
             try:
@@ -132,7 +115,7 @@ def history_table(entries: Iterable[Entry]) -> Table:
         took = f"{entry.duration:.0f} s" if entry.duration else "-"
         by = f"event {entry.event[:8]}" if entry.event else entry.by or "-"
         when = f"{entry.at:%Y-%m-%d %H:%M:%S}" if entry.at else "-"
-        image = _tag_and_digest(entry.image)
+        image = tag_and_digest(entry.image)
         before = _short((entry.previous or "").partition("@")[2])
         _add(table, when, entry.service, _coloured(entry.outcome), image, before, took, by, entry.reason)
     return table
@@ -145,13 +128,27 @@ def behind_table(survey: Survey) -> Table:
         table.add_column(column, overflow="fold")
     for one in survey.behind:
         verdict = Text("updated", style="green") if one.now else Text(one.reason, style="yellow")
-        _add(table, one.service, _tag_and_digest(one.running), _tag_and_digest(one.wanted), verdict)
+        _add(table, one.service, tag_and_digest(one.running), tag_and_digest(one.wanted), verdict)
     return table
+
+
+def behind_summary(survey: Survey) -> str:
+    """Return what `deployer reconcile --dry-run` looked at, in one line."""
+    counts = (_count(survey.services, "service"), _count(survey.images, "image"))
+    late = f"{len(survey.behind)} behind" if survey.behind else "none is behind"
+    return (
+        f"{' and '.join(counts)} compared with the registry; {late}, {_count(survey.missed, 'push')} missed"
+    )
+
+
+def _count(number: int, word: str) -> str:
+    plural = "es" if word.endswith("sh") else "s"
+    return f"{number} {word}{'' if number == 1 else plural}"
 
 
 def explanation(explained: Explanation) -> None:
     """Print an explanation, a rule a line."""
-    console = Console()
+    console = output.console()
     console.print(_plain(f"{explained.service} runs {explained.image or 'no image'}", "bold"))
     for step in explained.steps:
         mark, style = ("✗", "red") if step.stop else ("✓", "green")
@@ -170,43 +167,6 @@ def finding(console: Console, found: Finding) -> None:
     console.print(line)
     if found.fix and found.level != "ok":
         console.print(_plain(f"    → {found.fix}", COLOURS[found.level]))
-
-
-def follow(state: Callable[[], tuple[bool, str]], timeout: float | None) -> bool:
-    """Show a bar until a deployment has ended; whether it has within the time.
-
-    Args:
-        state: whether it has ended, and what it says of its progress (`3/5 updated`).
-        timeout: seconds; None for no limit.
-    """
-    until = None if timeout is None else time.monotonic() + timeout
-    if not sys.stderr.isatty():
-        return _follow_plainly(state, until)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("waiting for a worker", total=None)
-        while True:
-            ended, said = state()
-            count = re.match(r"(\d+)/(\d+)", said)
-            if count:
-                progress.update(bar, completed=int(count[1]), total=int(count[2]) or None)
-            if said:
-                progress.update(bar, description=printable(said))
-            if ended or (until is not None and time.monotonic() > until):
-                return ended
-            time.sleep(0.25)
-
-
-def _follow_plainly(state: Callable[[], tuple[bool, str]], until: float | None) -> bool:
-    told = ""
-    while True:
-        ended, said = state()
-        if said and said != told and not ended:
-            click.echo(printable(said), err=True)
-            told = said
-        if ended or (until is not None and time.monotonic() > until):
-            return ended
-        time.sleep(0.25)
 
 
 def _add(table: Table, *cells: str | Text) -> None:
@@ -228,7 +188,8 @@ def _short(digest: str | None) -> str:
     return digest.removeprefix("sha256:")[:12] if digest else "-"
 
 
-def _tag_and_digest(image: str | None) -> str:
+def tag_and_digest(image: str | None) -> str:
+    """Return an image as people tell it: `web:latest 0123456789ab`."""
     if not image:
         return "-"
     name, _, digest = image.partition("@")

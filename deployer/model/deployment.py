@@ -32,6 +32,7 @@ class Request:
     event: str | None = None  # the event's id
     hint: str | None = None  # the digest that the event spoke of
     pushed_at: str | None = None
+    seen: str | None = None  # the digest that a person saw the service run when they asked
     quiet: Mapping[str, str] = field(default_factory=dict)  # digest and since when it is the newest (settle)
 
     @property

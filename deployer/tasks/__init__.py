@@ -181,6 +181,7 @@ def update_service(
     force: bool = False,
     *,
     allow_repository_change: bool = False,
+    seen: str | None = None,
     deployment: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Bring a service to what its tag means at the registry now, and follow the roll-out to its end.
@@ -191,6 +192,8 @@ def update_service(
         force: restart the tasks also on the same digest, and try a digest that failed before.
         allow_repository_change: let `image` name another repository, if DEPLOYER_ALLOW_REPOSITORIES of the
             worker names it.
+        seen: the digest that the service ran when a person asked; if it runs another one by now, nothing is
+            done.
         deployment: what the deployment remembers between its looks; not for callers.
 
     Returns:
@@ -209,6 +212,7 @@ def update_service(
         event=memory.get("event"),
         hint=memory.get("hint"),
         pushed_at=memory.get("pushed_at"),
+        seen=seen,
         quiet=memory.get("quiet") or {},
     )
     return _advance(self, service, request, memory)
@@ -222,12 +226,14 @@ def update_service(
     throws=(DeploymentFailedError,),
 )
 def rollback_service(
-    self: Any, service: str, *, deployment: Mapping[str, Any] | None = None
+    self: Any, service: str, *, seen: str | None = None, deployment: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Bring a service back to the image that it ran before, and remember the digest that it leaves.
 
     Args:
         service: the service's name or id.
+        seen: the digest that the service ran when a person asked; if it runs another one by now, nothing is
+            done.
         deployment: what the deployment remembers between its looks; not for callers.
 
     Returns:
@@ -237,7 +243,8 @@ def rollback_service(
         DeploymentFailedError: there is no way back, or it failed.
     """
     memory = dict(deployment or {})
-    return _advance(self, service, Request(task=self.request.id, by="rollback", rollback=True), memory)
+    request = Request(task=self.request.id, by="rollback", rollback=True, seen=seen)
+    return _advance(self, service, request, memory)
 
 
 @app.task(bind=True, base=ReadableTask, name="deployer.tasks.reconcile", max_retries=None)

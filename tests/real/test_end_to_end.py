@@ -271,15 +271,18 @@ def test_wait_tells_how_it_ended_and_so_does_the_exit_code(lab, queues):
     assert "web: updated, 1/1 running" in done.stdout
     lab.push(WEB, "broken", kind="crash")
     failed = deployer_command(lab, queues, "update", "web", "--wait")
-    assert failed.returncode == 1
-    assert "web: rolled-back, web.1: task: non-zero exit (7)" in failed.stderr
+    assert failed.returncode == 4
+    assert "web: rolled-back, web.1: task: non-zero exit (7)" in failed.stdout
     assert "Traceback" not in failed.stderr
     assert lab.image_of("web") == on(good)
     again = deployer_command(lab, queues, "update", "web", "--wait")
+    assert again.returncode == 5
     assert "web: held, this digest was given up before" in again.stdout
 
 
 def test_a_task_is_sent_also_when_redis_is_gone(lab, queues):
+    lab.push(WEB, "v1")
+    lab.create("web", WEB, port=8101)
     done = deployer_command(lab, queues, "update", "web", REDIS_URL="redis://127.0.0.1:1")
     assert done.returncode == 0
     assert lab.aws.count(queues.tasks) == 1

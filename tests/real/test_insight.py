@@ -69,9 +69,9 @@ def test_explain_says_what_the_deployment_then_does(lab, queues, web):
     lab.worker(queues)
     lab.push(WEB, "v2", kind="crash")
     failed = deployer(lab, queues, "update", "web", "--wait")
-    assert failed.returncode == 1
+    assert failed.returncode == 4
     assert "0/1 updated" in failed.stderr
-    assert "web: rolled-back, web.1: task: non-zero exit (7)" in failed.stderr
+    assert "web: rolled-back, web.1: task: non-zero exit (7)" in failed.stdout
     expected = told(lab, queues, "explain", "web")["now"]["verdict"]
     again = deployer(lab, queues, "update", "web", "--wait")
     assert again.stdout.splitlines()[1].startswith(f"web: {expected.replace(': ', ', ', 1)}")
@@ -82,7 +82,7 @@ def test_explain_says_what_the_deployment_then_does(lab, queues, web):
 
 def test_wait_has_a_time_out_that_leaves_the_roll_out_alone(lab, queues, web):
     late = deployer(lab, queues, "update", "web", "--force", "--wait", "--timeout", "1")
-    assert late.returncode == 2
+    assert late.returncode == 124
     assert "the roll-out goes on" in late.stderr
     worker = lab.worker(queues)
     wait_until(lambda: "ended: updated" in worker.text, 40, "the roll-out")

@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -75,3 +78,21 @@ def test_a_forged_result_hides_no_other(change):
     entries = recorded(Redis(GOOD | change, GOOD, b"[1]", b"\xff", b"{"))
     assert any(entry.service == "web" and entry.outcome == "updated" for entry in entries)
     shown(render.history_table(entries))
+
+
+def test_help_is_quick():
+    """What needs Celery, AWS or rich is imported by the command that needs it."""
+    code = "import sys, deployer.cli; print(*{'celery', 'boto3', 'rich', 'redis', 'pydantic'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(("locale", "mark"), [("iso8859-1", "x"), ("ascii", "x"), ("utf-8", "✗")])
+def test_a_locale_without_the_letters_ends_no_command(locale, mark):
+    """D16: `explain` ended in a UnicodeEncodeError where the terminal speaks Latin-1."""
+    code = "from deployer.cli import output; output.speak_any_locale(); print('✗ → é…\\N{SNOWMAN}'); raise SystemExit(3)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, env={**os.environ, "PYTHONIOENCODING": locale}
+    )
+    assert done.returncode == 3, done.stderr
+    assert done.stdout.decode(locale).startswith(mark)

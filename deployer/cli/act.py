@@ -1,0 +1,162 @@
+"""The commands that act: update, rollback, reconcile; hold and release are in `holds`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deployer.cli import follow, options
+from deployer.cli.faults import plainly
+from deployer.errors import NoSuchServiceError, PermanentError, TemporaryError, printable
+
+if TYPE_CHECKING:
+    from deployer.model.service import Service
+    from deployer.reports.going_back import GoingBack
+
+
+@click.command()
+@options.service_argument()
+@click.option(
+    "--image", metavar="IMAGE", help="Another tag or digest of its repository: v7, web:v7, sha256:…"
+)
+@click.option("--force", is_flag=True, help="Restart even on the same digest; retry a digest that failed.")
+@options.waiting
+@plainly
+def update(
+    service: str, image: str | None, force: bool, wait: bool, timeout: float | None, as_json: bool
+) -> None:
+    """Deploy what the tag of SERVICE points to now.
+
+    The update is a task for the workers; the id that is printed is the deployment's everywhere: in logs, in
+    Flower and in the service's labels. With --wait the exit code tells how it ended (docs/commands.md).
+    """
+    seconds = _ready(wait, timeout)
+    found = _look(lambda: _find(service))
+    wanted: dict[str, Any] = {"force": True} if force else {}
+    if image is not None:
+        wanted["image"] = _full(image, found)
+    from deployer.tasks import update_service
+
+    result = update_service.apply_async((service,), wanted | _seen(found))
+    follow.finish(result, service, seconds, as_json)
+
+
+@click.command()
+@options.service_argument()
+@click.option("--yes", is_flag=True, help="Do not ask, also if the service was rolled back just before.")
+@options.waiting
+@plainly
+def rollback(service: str, yes: bool, wait: bool, timeout: float | None, as_json: bool) -> None:
+    """Bring SERVICE back to the image that it ran before.
+
+    The digest that it leaves is remembered as failed and not deployed again automatically. Says first from
+    what to what it goes, and which newer push goes out right after it.
+    """
+    seconds = _ready(wait, timeout)
+    way = _look(lambda: _way_back(service))
+    if way is not None:
+        _announce(way)
+        if way.again and not yes and sys.stdin.isatty():
+            click.confirm(f"{service} was rolled back already; go back one further?", abort=True, err=True)
+    from deployer.tasks import rollback_service
+
+    seen = {"seen": way.leaves.partition("@")[2]} if way and way.leaves and "@" in way.leaves else {}
+    result = rollback_service.apply_async((service,), seen)
+    follow.finish(result, service, seconds, as_json, asked_back=True)
+
+
+def _ready(wait: bool, timeout: float | None) -> float | None:
+    """Return how long to wait, once it is known that the deployment can be followed."""
+    seconds = options.patience(wait, timeout)
+    if seconds is not None:
+        follow.require_redis()
+    return seconds
+
+
+def _look(read: Any) -> Any:
+    """Return what the Swarm says, or None, said on stderr, if it cannot be asked from here.
+
+    The workers have a manager of their own: without one here the task is sent all the same.
+    """
+    try:
+        return read()
+    except NoSuchServiceError:
+        raise
+    except (TemporaryError, PermanentError) as fault:
+        click.echo(printable(f"not checked before it is sent: {fault}"), err=True)
+        return None
+
+
+def _find(service: str) -> Service:
+    from deployer.cli.names import find_service
+
+    return find_service(service)
+
+
+def _full(image: str, found: Service | None) -> str:
+    from deployer.cli.names import image_of
+
+    return str(image_of(image, found.image if found else None))
+
+
+def _seen(found: Service | None) -> dict[str, str]:
+    """Return the digest that the person saw: a task that finds another one is not what they meant."""
+    digest = found.image.digest if found and found.image else None
+    return {"seen": digest} if digest else {}
+
+
+def _way_back(service: str) -> GoingBack:
+    from deployer import app
+    from deployer.reports.going_back import going_back
+
+    return going_back(app.deployer(), _find(service).name)
+
+
+def _announce(way: GoingBack) -> None:
+    from deployer.cli.render import tag_and_digest
+
+    if way.to is None:
+        raise PermanentError(f"{way.service}: no former image is known to go back to; nothing was sent")
+    click.echo(f"{way.service}: from {tag_and_digest(way.leaves)} back to {tag_and_digest(way.to)}", err=True)
+    if way.again:
+        click.echo(printable(f"! it was rolled back already ({way.again})"), err=True)
+    if way.waits:
+        click.echo(
+            f"! a newer push waits and goes out right after: {tag_and_digest(way.waits)}; "
+            f"`deployer hold {way.service}` first keeps it back",
+            err=True,
+        )
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only list what would be done.")
+@options.json_option
+@plainly
+def reconcile(dry_run: bool, as_json: bool) -> None:
+    """Look for services that are behind their registry, and have the workers update them.
+
+    Celery beat does it every DEPLOYER_RECONCILE_INTERVAL seconds, and every worker when it starts.
+    """
+    from deployer.cli import output
+
+    if not dry_run:
+        from deployer.tasks import reconcile as task
+
+        sent = task.delay().id
+        output.as_json({"task": sent}) if as_json else click.echo(sent)
+        return
+    from deployer import app
+    from deployer.cli import render
+    from deployer.rollouts.survey import survey
+
+    found = survey(app.deployer())
+    if as_json:
+        output.as_json({**vars(found), "missed": found.missed})
+        return
+    if found.behind:
+        output.show(render.behind_table(found))
+    click.echo(render.behind_summary(found))
+    for service, fault in found.faults:
+        click.echo(printable(f"{service}: {fault}"), err=True)

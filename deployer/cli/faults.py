@@ -1,0 +1,64 @@
+"""Errors and interruptions in one line: a stack trace helps nobody with a wrong setting."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from deployer.cli.exit_codes import ExitCode
+from deployer.errors import DeployerError, printable
+
+
+def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a command say what went wrong in one line, and end with the exit code for it."""
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise SystemExit(ExitCode.INTERRUPTED) from None
+        except DeployerError as fault:
+            raise click.ClickException(printable(str(fault))) from fault
+        except Exception as fault:
+            if said := _of_a_library(fault):
+                raise click.ClickException(said) from fault
+            raise
+
+    return wrapper
+
+
+def _of_a_library(fault: Exception) -> str | None:
+    # Imported only now: a command that goes well has no need of them.
+    from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+    from kombu.exceptions import OperationalError
+
+    if isinstance(fault, NoRegionError):
+        return "no AWS region is set: export AWS_REGION=eu-central-1 (the region of the queues)"
+    if isinstance(fault, OperationalError | BotoCoreError | ClientError):
+        return f"cannot send to the task queue ({_queue()}): {_first_line(fault)}{_hint(fault)}"
+    return None
+
+
+def _queue() -> str:
+    from deployer.settings import load
+
+    queues = ", ".join(load().task_queue)
+    return f"DEPLOYER_TASK_QUEUE={queues}" if queues else "DEPLOYER_TASK_QUEUE is not set"
+
+
+def _hint(fault: Exception) -> str:
+    import os
+
+    if "NonExistentQueue" in str(fault) or "NoSuchQueue" in str(fault):
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        where = f"AWS_REGION={region}" if region else "AWS_REGION is not set"
+        return f"; is it in this region ({where})?"
+    return ""
+
+
+def _first_line(fault: Exception) -> str:
+    return printable(str(fault).split("\n", 1)[0][:300])

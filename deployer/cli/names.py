@@ -1,0 +1,74 @@
+"""Services and images as people name them: with suggestions, completed, and without the registry's host."""
+
+from __future__ import annotations
+
+from deployer.errors import DeployerError, InvalidReferenceError, NoSuchServiceError
+from deployer.model.image import Image, is_digest, is_tag
+from deployer.model.service import Service
+from deployer.model.suggest import did_you_mean
+
+
+def find_service(name: str) -> Service:
+    """Read a service of the Swarm.
+
+    Raises:
+        NoSuchServiceError: there is none of this name; the message suggests another.
+        TemporaryError, PermanentError: the engine does not answer, or is no manager.
+    """
+    from deployer import app
+
+    try:
+        return app.swarm().service(name)
+    except NoSuchServiceError as fault:
+        known = [service.name for service in app.swarm().services()]
+        raise NoSuchServiceError(f"{fault}{did_you_mean(name, known)}") from fault
+
+
+def complete(incomplete: str) -> list[str]:
+    """Return the names of services that begin with a text; none if the Swarm does not answer."""
+    from deployer import app
+
+    try:
+        found = app.swarm().services(keep=lambda service: service.name.startswith(incomplete))
+    except DeployerError:
+        return []
+    return sorted(service.name for service in found)
+
+
+def image_of(text: str, current: Image | None) -> Image:
+    """Return the image that a person means by a text, for a service that runs `current`.
+
+    `v7`, `:v7`, `sha256:…`, `web:v7` and `team/web:v7` mean the service's own repository; a text with a host
+    means what it says.
+
+    Args:
+        text: as it was typed.
+        current: the image of the service; None if nobody knows it.
+
+    Raises:
+        InvalidReferenceError: it is no image, or needs the service's repository and nobody knows that.
+    """
+    if current is None:
+        if _is_short(text):
+            raise InvalidReferenceError(
+                f"{text!r} is short for the service's own repository, which is not known here; "
+                "give the whole reference: HOST/REPOSITORY:TAG"
+            )
+        return Image.parse(text)
+    own = current.without_digest()
+    bare = text.removeprefix("@").removeprefix(":")
+    if is_digest(bare):
+        return own.with_digest(bare)
+    if is_tag(bare) and bare != own.repository.rpartition("/")[2]:
+        return own.with_tag(bare)
+    named = Image.parse(text)
+    written = text.partition("@")[0]
+    hosted = written.startswith(f"{named.host}/")
+    if not hosted and f"/{own.repository}".endswith(f"/{named.repository.removeprefix('library/')}"):
+        short = Image(own.host, own.repository, named.tag, named.digest)
+        return short if short.digest else short.with_tag(named.followed_tag or "latest")
+    return named
+
+
+def _is_short(text: str) -> bool:
+    return is_tag(text.removeprefix(":")) or is_digest(text.removeprefix("@"))
