@@ -39,7 +39,9 @@ def update(
         wanted["image"] = _full(image, found)
     from deployer.tasks import update_service
 
-    result = update_service.apply_async((service,), wanted | _seen(found))
+    result = update_service.apply_async(
+        (service,), wanted | _memory(found.image.digest if found and found.image else None)
+    )
     follow.finish(result, service, seconds, as_json)
 
 
@@ -62,8 +64,8 @@ def rollback(service: str, yes: bool, wait: bool, timeout: float | None, as_json
             click.confirm(f"{service} was rolled back already; go back one further?", abort=True, err=True)
     from deployer.tasks import rollback_service
 
-    seen = {"seen": way.leaves.partition("@")[2]} if way and way.leaves and "@" in way.leaves else {}
-    result = rollback_service.apply_async((service,), seen)
+    digest = way.leaves.partition("@")[2] if way and way.leaves else ""
+    result = rollback_service.apply_async((service,), _memory(digest))
     follow.finish(result, service, seconds, as_json, asked_back=True)
 
 
@@ -101,10 +103,12 @@ def _full(image: str, found: Service | None) -> str:
     return str(image_of(image, found.image if found else None))
 
 
-def _seen(found: Service | None) -> dict[str, str]:
-    """Return the digest that the person saw: a task that finds another one is not what they meant."""
-    digest = found.image.digest if found and found.image else None
-    return {"seen": digest} if digest else {}
+def _memory(digest: str | None) -> dict[str, Any]:
+    """Return the digest that the person saw, as an argument: a task that finds another one is not meant.
+
+    It travels in the message, where a worker of an older version ignores what it does not know.
+    """
+    return {"deployment": {"seen": digest}} if digest else {}
 
 
 def _way_back(service: str) -> GoingBack:

@@ -24,7 +24,8 @@ def bridge() -> None:
     from deployer.broker.batching import Parcel
     from deployer.observability import logs
     from deployer.settings import load
-    from deployer.tasks import image_pushed, task_id
+    from deployer.tasks import image_pushed
+    from deployer.tasks.message import task_id
     from deployer.triggers import events
     from deployer.triggers.bridge import Bridge, run
 

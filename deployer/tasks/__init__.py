@@ -8,38 +8,27 @@ from __future__ import annotations
 
 import logging
 import random
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from deployer.app import app, credentials_age, deployer, notifier, reconcile_interval, swarm
-from deployer.broker.batching import Parcel
+from deployer.app import app, credentials_age, deployer, notifier, reconcile_interval
 from deployer.broker.channel import DurableTask
-from deployer.errors import DeploymentFailedError, TemporaryError, brief
-from deployer.model.deployment import Outcome, Report, Request, Watch
-from deployer.model.service import Service
+from deployer.errors import DeployerError, DeploymentFailedError
+from deployer.model.deployment import Outcome, Report, Request
 from deployer.observability import metrics
 from deployer.observability.logs import about
-from deployer.policies.labels import concerns
-from deployer.rollouts import batch, renewal, survey
+from deployer.observability.outage import backoff
+from deployer.rollouts import renewal, survey
+from deployer.tasks.fan_out import begin_deployments
+from deployer.tasks.message import DeploymentMessage, Message, PartMessage, describe, task_id
+from deployer.tasks.rollout import PATIENCE, Ended, look
 from deployer.triggers import events
 
 log = logging.getLogger(__name__)
 
-# A deployment that has not begun by then ends as failed; the periodic look finds what it left.
-PATIENCE = timedelta(hours=24)
-# Another worker, whose manager is well, may take the task at its next try: it should not have to wait long.
-LONGEST_BACKOFF = 30.0  # seconds
-SHOWN = 20  # names of services in a line of the log
 CATCH_UP_SECONDS = 120.0  # over which the updates of one look at all services are spread
-NAMESPACE = uuid.UUID("5f0d3b5a-6f0e-5c55-9d0c-0a6e8f5d9a11")
-
-
-def task_id(*parts: str) -> str:
-    """A task id that the same event (and the same service) leads to every time."""
-    return str(uuid.uuid5(NAMESPACE, "/".join(parts)))
 
 
 class ReadableTask(DurableTask):
@@ -49,25 +38,8 @@ class ReadableTask(DurableTask):
     resultrepr_maxsize = 4096  # characters; a report is longer than Celery's 1024 allow
 
     def readable(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str]:
-        """What the task is about, and what began it."""
-        return _tell(args, kwargs)
-
-
-def _tell(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str]:
-    """What a task is about, and what began it."""
-    subject = args[0] if args else kwargs.get("service") or kwargs.get("event") or ""
-    memory = kwargs.get("deployment") or {}
-    if isinstance(subject, Mapping):
-        pushed = events.parse(subject, accept=events.OPT_IN_KINDS)
-        if isinstance(pushed, events.Deploy):
-            return f"push of {pushed.image}@{pushed.digest}", f"event {pushed.id}"
-        return "no push", ""
-    image = (memory.get("watch") or {}).get("image") or kwargs.get("image") or memory.get("image")
-    if image and memory.get("hint") and "@" not in image:
-        image = f"{image}@{memory['hint']}"
-    force = ", forced" if kwargs.get("force") else ""
-    by = f"event {memory['event']}" if memory.get("event") else memory.get("by", "manual")
-    return f"{subject} to {image}" if image else str(subject), f"by {by}{force}"
+        """Return the task's subject and origin."""
+        return describe(args, kwargs)
 
 
 @app.task(bind=True, base=ReadableTask, name="deployer.tasks.image_pushed", max_retries=None)
@@ -90,81 +62,12 @@ def image_pushed(
     if not isinstance(pushed, events.Deploy):
         log.warning("image_pushed was given an event that is no push: %s %s", pushed.reason, pushed.detail)
         return {"outcome": Outcome.IGNORED, "reason": pushed.reason}
+    message = PartMessage.decode(deployment)
     with about(event=pushed.id):
-        return _fan_out(self, pushed, dict(deployment or {}))
-
-
-def _fan_out(task: Any, pushed: events.Deploy, memory: dict[str, Any]) -> dict[str, Any]:
-    ids = tuple[str, ...](memory.get("services") or ())  # of a part of those that follow the push
-    try:
-        services = swarm().services(*ids, keep=lambda s: concerns(s, pushed.image))
-        if not ids:
-            log.info(
-                "Push of %s is followed by %d services: %s", pushed.image, len(services), _some(services)
-            )
-        part, *others = [services] if ids else batch.parts(services)
-        count = memory.get("count", len(services))
-        _send_parts(pushed, others, len(part), count)
-        requests = [_request_of(pushed, service) for service in part]
-        begun = batch.begin(deployer(), part, requests)
-        _send_begun(pushed, begun, memory.get("place", 0), count)
-    except TemporaryError as fault:
-        raise _again_later(task, fault, memory) from fault
-    names = {service.name: task_id(pushed.id, service.id) for service in services}
-    return {"event": pushed.id, "image": str(pushed.image), "services": names}
-
-
-def _some(services: Sequence[Service]) -> str:
-    names = sorted(service.name for service in services)
-    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "") or "-"
-
-
-def _request_of(pushed: events.Deploy, service: Service) -> Request:
-    number, at = task_id(pushed.id, service.id), pushed.pushed_at.isoformat()
-    return Request(task=number, by="event", event=pushed.id, hint=pushed.digest, pushed_at=at)
-
-
-def _send_parts(pushed: events.Deploy, others: Sequence[Sequence[Service]], place: int, count: int) -> None:
-    """Hand all parts but the first to whichever worker is free."""
-    parcel = Parcel()
-    for number, part in enumerate(others):
-        ids = [service.id for service in part]
-        memory = {"services": ids, "place": place, "count": count}
-        place += len(part)
-        with parcel.gather(number):
-            image_pushed.apply_async(
-                (pushed.event,), {"deployment": memory}, task_id=task_id(pushed.id, *ids)
-            )
-    _dispatch(parcel)
-
-
-def _send_begun(pushed: events.Deploy, looks: Sequence[batch.Begun], place: int, count: int) -> None:
-    """Let each service's deployment go on as a task of its own."""
-    parcel = Parcel()
-    for number, look in enumerate(looks):
-        request, step = look.request, look.step
-        memory: dict[str, Any] = {
-            "by": request.by,
-            "event": request.event,
-            "image": str(pushed.image),
-            "hint": request.hint,
-            "pushed_at": request.pushed_at,
-        }
-        options: dict[str, Any] = {}
-        if step and step.watch:
-            metrics.update_begun(request.pushed_at, datetime.now(UTC))
-            memory |= {"watch": asdict(step.watch), "quiet": dict(step.quiet)}
-            options["countdown"] = batch.next_look(place + number, count)
-        with parcel.gather(number):
-            update_service.apply_async(
-                (look.service.name,), {"deployment": memory}, task_id=request.task, **options
-            )
-    _dispatch(parcel)
-
-
-def _dispatch(parcel: Parcel) -> None:
-    for fault in parcel.send().values():
-        raise TemporaryError(f"SQS has not taken a task: {brief(fault)}") from fault
+        try:
+            return begin_deployments(pushed, message)
+        except DeployerError as fault:
+            raise _again_later(self, fault, message) from fault
 
 
 @app.task(
@@ -202,20 +105,15 @@ def update_service(
     Raises:
         DeploymentFailedError: the outcome is `failed`, or `rolled-back` without having been asked for.
     """
-    memory = dict(deployment or {})
-    request = Request(
-        task=self.request.id,
-        by=memory.get("by", "manual"),
+    message = DeploymentMessage.decode(deployment)
+    request = message.request(
+        self.request.id,
         image=image,
         force=force,
         allow_repository_change=allow_repository_change,
-        event=memory.get("event"),
-        hint=memory.get("hint"),
-        pushed_at=memory.get("pushed_at"),
-        seen=seen,
-        quiet=memory.get("quiet") or {},
+        seen=seen or message.seen,
     )
-    return _advance(self, service, request, memory)
+    return _advance(self, service, request, message)
 
 
 @app.task(
@@ -242,9 +140,10 @@ def rollback_service(
     Raises:
         DeploymentFailedError: there is no way back, or it failed.
     """
-    memory = dict(deployment or {})
-    request = Request(task=self.request.id, by="rollback", rollback=True, seen=seen)
-    return _advance(self, service, request, memory)
+    message = DeploymentMessage.decode(deployment)
+    seen = seen or message.seen
+    request = message.request(self.request.id, by="rollback", rollback=True, seen=seen)
+    return _advance(self, service, request, message)
 
 
 @app.task(bind=True, base=ReadableTask, name="deployer.tasks.reconcile", max_retries=None)
@@ -260,14 +159,14 @@ def reconcile(self: Any, *, deployment: Mapping[str, Any] | None = None) -> dict
     """
     try:
         found = survey.survey(deployer())
-    except TemporaryError as fault:
-        raise _again_later(self, fault, dict(deployment or {})) from fault
+    except DeployerError as fault:
+        raise _again_later(self, fault, Message.decode(deployment)) from fault
     late = [one for one in found.behind if one.now]
     for one in late:
-        origin = {"by": "reconcile", "image": one.wanted}
+        message = DeploymentMessage(by="reconcile", image=one.wanted, service_id=one.service_id)
         update_service.apply_async(
             (one.service,),
-            {"deployment": origin},
+            {"deployment": message.encode()},
             task_id=task_id("reconcile", one.service_id, one.wanted),
             countdown=random.uniform(0, min(len(late), CATCH_UP_SECONDS)),  # noqa: S311 - jitter
         )
@@ -296,46 +195,23 @@ def refresh_credentials(self: Any, *, deployment: Mapping[str, Any] | None = Non
     """
     try:
         renewed = renewal.refresh(deployer(), credentials_age())
-    except TemporaryError as fault:
-        raise _again_later(self, fault, dict(deployment or {})) from fault
+    except DeployerError as fault:
+        raise _again_later(self, fault, Message.decode(deployment)) from fault
     metrics.RENEWED.inc(len(renewed))
     return {"renewed": renewed}
 
 
-def _advance(task: Any, service: str, request: Request, memory: dict[str, Any]) -> dict[str, Any]:
+def _advance(task: Any, service: str, request: Request, message: DeploymentMessage) -> dict[str, Any]:
     with about(event=request.event, task=request.task, service=service):
-        return _look(task, service, request, memory)
-
-
-def _look(task: Any, service: str, request: Request, memory: dict[str, Any]) -> dict[str, Any]:
-    watch = Watch(**memory["watch"]) if memory.get("watch") else None
-    try:
-        step = deployer().advance(service, request, watch)
-    except TemporaryError as fault:
-        raise _again_later(task, fault, memory) from fault
-    if isinstance(step, Report):
-        return _end(task, step, request)
-    if step.watch is None and request.by == "reconcile" and _out_of_patience(memory, reconcile_interval()):
-        # What waits for its turn must not pile up: each look at all services enqueues it anew.
-        ended = Report(Outcome.SUPERSEDED, f"left to the next look: {step.reason}", service, by=request.by)
-        return _end(task, ended, request)
-    if step.watch is None and _out_of_patience(memory):
-        return _end(
-            task,
-            Report(Outcome.FAILED, f"gave up waiting: {step.reason}", service, by=request.by),
-            request,
-        )
-    if step.patient:
-        memory.pop("deadline", None)
-    if step.watch and not watch:
-        metrics.update_begun(request.pushed_at, datetime.now(UTC))
-    memory |= {
-        "watch": asdict(step.watch) if step.watch else None,
-        "quiet": dict(step.quiet),
-        "faults": 0,
-    }
-    log.debug("Looking again in %.0f s: %s", step.seconds, step.reason)
-    raise _send_back(task, memory, step.seconds, step.reason)
+        step = look(deployer(), service, request, message, reconcile_interval())
+        if isinstance(step, Ended):
+            return _end(task, step.report, request)
+        if step.begun:
+            metrics.update_begun(request.pushed_at, datetime.now(UTC))
+        if step.fault:
+            _note_fault(task, step.fault, step.message, step.seconds)
+        log.debug("Looking again in %.0f s: %s", step.seconds, step.reason)
+        raise _send_back(task, step.message, step.seconds, step.reason) from step.fault
 
 
 def _end(task: Any, report: Report, request: Request) -> dict[str, Any]:
@@ -354,33 +230,35 @@ def _end(task: Any, report: Report, request: Request) -> dict[str, Any]:
     return result
 
 
-def _out_of_patience(memory: dict[str, Any], patience: timedelta = PATIENCE) -> bool:
-    now = datetime.now(UTC)
-    deadline = memory.setdefault("deadline", (now + patience).isoformat())
-    return now > datetime.fromisoformat(deadline)
+def _again_later(task: Any, fault: DeployerError, message: Message) -> Exception:
+    """Send a task of many services back after a fault of the engine, also one that it calls permanent.
 
-
-def _again_later(task: Any, fault: TemporaryError, memory: dict[str, Any]) -> Exception:
-    """Send the task back after a temporary fault, with exponential backoff and full jitter, or give up."""
-    if _out_of_patience(memory):
+    A socket proxy that forbids a request, say, is mended by a person, and no push may be lost meanwhile.
+    """
+    if message.waited >= PATIENCE.total_seconds():
         raise DeploymentFailedError(
             f"gave up after {PATIENCE}: {fault}", {"outcome": Outcome.FAILED, "reason": str(fault)}
         )
-    faults = memory["faults"] = int(memory.get("faults") or 0) + 1
-    delay = random.uniform(1, min(LONGEST_BACKOFF, 2.0**faults))  # noqa: S311 - jitter
-    level = logging.WARNING if faults == 1 else logging.DEBUG
-    log.log(level, "%s waits %.0f s: %s", task.name.rpartition(".")[2], delay, fault)
-    metrics.RETRIES.labels(task.name.rpartition(".")[2]).inc()
-    return _send_back(task, memory, delay, str(fault))
+    message = message.with_fault()
+    seconds = backoff(message.faults)
+    _note_fault(task, fault, message, seconds)
+    return _send_back(task, message.with_wait(seconds), seconds, str(fault))
+
+
+def _note_fault(task: Any, fault: Exception, message: Message, seconds: float) -> None:
+    name = task.name.rpartition(".")[2]
+    level = logging.WARNING if message.faults == 1 else logging.DEBUG
+    log.log(level, "%s waits %.0f s: %s", name, seconds, fault)
+    metrics.RETRIES.labels(name).inc()
 
 
 class Waiting(Exception):  # noqa: N818 - Flower shows the name
     """Why a deployment that has not ended is looked at again."""
 
 
-def _send_back(task: Any, memory: dict[str, Any], seconds: float, reason: str) -> Exception:
+def _send_back(task: Any, message: Message, seconds: float, reason: str) -> Exception:
     # Retry of Celery keeps id, arguments and headers; the delay becomes SQS's own (DurableTask).
-    kwargs = {**task.request.kwargs, "deployment": memory}
+    kwargs = {**task.request.kwargs, "deployment": message.encode()}
     retry: Exception = task.retry(
         args=task.request.args, kwargs=kwargs, countdown=seconds, exc=Waiting(reason), throw=False
     )

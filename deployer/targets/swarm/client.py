@@ -206,8 +206,9 @@ def _error(answer: Answer, missing: str, whom: str) -> DeployerError:
     if "update out of sequence" in words or (status == 409 and "already exists" in words):
         return StaleVersionError(message)
     if "not a swarm manager" in words:
-        return PermanentError(
-            f"this engine is no Swarm manager; run workers on managers or set DOCKER_HOST ({message})"
+        # A manager that starts, is promoted or is demoted says so too; another worker's may be well.
+        return TemporaryError(
+            f"this engine is not a Swarm manager; run workers on managers or set DOCKER_HOST ({message})"
         )
     if whom != ENGINE and any(word in words for word in UNREACHABLE):
         return TemporaryError(f"{whom} cannot be reached: {message}")
