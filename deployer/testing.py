@@ -9,23 +9,25 @@ failure actions, an engine rollback that takes the labels back as well.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from deployer.errors import NoSuchServiceError, NotFoundError, StaleVersionError
 from deployer.model.image import Image
-from deployer.model.service import Manifest, Service
+from deployer.model.service import Manifest
 from deployer.policies.ranking import Tag
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.ports import Credentials
+from deployer.targets.swarm.target import SwarmTarget
 
 
-class FakeSwarm:
+class FakeSwarm(SwarmTarget):
     """Services, tasks, a registry and a clock."""
 
     def __init__(self) -> None:
+        super().__init__(_Engine(self))
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.digests: dict[str, str] = {}  # "repository:tag" to digest
         self.pushed: dict[tuple[str, str], datetime] = {}  # (repository, digest) to its first push
@@ -105,24 +107,6 @@ class FakeSwarm:
 
     # -- the ports ---------------------------------------------------------------------------------
 
-    def services(self, *ids: str, keep: Callable[[Service], bool] | None = None) -> list[Service]:
-        """All services or those of the ids, as far as `keep` wants them."""
-        found = [Service(deepcopy(raw)) for raw in self.raw.values() if not ids or raw["ID"] in ids]
-        return [service for service in found if keep is None or keep(service)]
-
-    def service(self, name: str) -> Service:
-        """One service by name or id."""
-        return Service(deepcopy(self.raw[self._name(name)]))
-
-    def tasks(self, *service_ids: str) -> Sequence[Mapping[str, Any]]:
-        """Services' tasks: as many old ones for each slot as the engine keeps by default."""
-        kept = []
-        for tasks in (self.history[self._name(service_id)] for service_id in service_ids):
-            by_slot = sorted(tasks, key=lambda t: t["Slot"])
-            for _, group in itertools.groupby(by_slot, key=lambda t: t["Slot"]):
-                kept += list(group)[-6:]
-        return deepcopy(kept)
-
     def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
         """What the registry says of an image."""
         del credentials
@@ -132,14 +116,6 @@ class FakeSwarm:
             return Manifest(self.digests[str(image)])
         except KeyError:
             raise NotFoundError(f"the registry has no {image}") from None
-
-    def update(self, service: Service, spec: Mapping[str, Any], credentials: Credentials | None) -> None:
-        """Write a spec over the version that was read."""
-        del credentials
-        name = self._name(service.id)
-        if self.raw[name]["Version"]["Index"] != service.version:
-            raise StaleVersionError("update out of sequence")
-        self._write(name, deepcopy(dict(spec)))
 
     def credentials(self, image: Image, login: str | None = None) -> Credentials | None:
         """No registry needs a password here, but a login has one."""
@@ -168,7 +144,7 @@ class FakeSwarm:
         return False
 
     def ledger(self) -> Ledger:
-        """The Swarm's config object."""
+        """Return the ledger; a test may change it."""
         return self._ledger
 
     def write_ledger(self, read: Ledger, labels: Mapping[str, str]) -> None:
@@ -259,3 +235,54 @@ class FakeSwarm:
         begun = (raw.get("UpdateStatus") or {}).get("StartedAt", self.now.isoformat())
         raw["UpdateStatus"] = {"State": state, "StartedAt": begun, "Message": f"{state} by the engine"}
         raw["Version"]["Index"] = next(self._index)
+
+
+class _Engine:
+    """The raw JSON of the fake, as the Engine API gives it."""
+
+    def __init__(self, swarm: FakeSwarm) -> None:
+        self.swarm = swarm
+
+    def services(self, ids: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """Return all services or those of the ids."""
+        return [deepcopy(raw) for raw in self.swarm.raw.values() if not ids or raw["ID"] in ids]
+
+    def service(self, name: str) -> dict[str, Any]:
+        """Return one service by name or id."""
+        return deepcopy(self.swarm.raw[self.swarm._name(name)])
+
+    def tasks(self, service_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return services' tasks: as many old ones for each slot as the engine keeps by default."""
+        kept = []
+        for tasks in (self.swarm.history[self.swarm._name(service_id)] for service_id in service_ids):
+            by_slot = sorted(tasks, key=lambda t: t["Slot"])
+            for _, group in itertools.groupby(by_slot, key=lambda t: t["Slot"]):
+                kept += list(group)[-6:]
+        return deepcopy(kept)
+
+    def update_service(
+        self, service_id: str, version: int, spec: Mapping[str, Any], credentials: Credentials | None
+    ) -> None:
+        """Write a spec over a version."""
+        del credentials
+        name = self.swarm._name(service_id)
+        if self.swarm.raw[name]["Version"]["Index"] != version:
+            raise StaleVersionError("update out of sequence")
+        self.swarm._write(name, deepcopy(dict(spec)))
+
+    def config(self, name: str) -> None:
+        """Return nothing: the ledger is kept apart."""
+        del name
+
+    def create_config(self, spec: Mapping[str, Any]) -> None:
+        """Refuse: the ledger is kept apart."""
+        raise NotImplementedError
+
+    def update_config(self, config_id: str, version: int, spec: Mapping[str, Any]) -> None:
+        """Refuse: the ledger is kept apart."""
+        raise NotImplementedError
+
+    def distribution(self, image: str, credentials: Credentials | None) -> Mapping[str, Any]:
+        """Return the registry's answer."""
+        manifest = self.swarm.manifest(Image.parse(image), credentials)
+        return {"Descriptor": {"digest": manifest.digest}, "Platforms": list(manifest.platforms)}

@@ -65,7 +65,7 @@ def history(service: str | None, limit: int, as_json: bool) -> None:
     if not entries:
         click.echo(f"{why}; this is what the services themselves know:", err=True)
         names = [service] if service else [s.name for s in app.swarm().services() if s.state.at]
-        entries = [entry for name in names for entry in remembered(app.deployer().look(name))]
+        entries = [entry for name in names for entry in remembered(app.deployer().read(name))]
     if as_json:
         output.as_json(entries[:limit])
     else:

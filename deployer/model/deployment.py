@@ -33,7 +33,10 @@ class Request:
     hint: str | None = None  # the digest that the event spoke of
     pushed_at: str | None = None
     seen: str | None = None  # the digest that a person saw the service run when they asked
-    quiet: Mapping[str, str] = field(default_factory=dict)  # digest and since when it is the newest (settle)
+    # For how many seconds it has waited for each thing, counted by the delays that it asked for: SQS delivers
+    # later than it was asked to, never earlier, and no clock is compared with another machine's.
+    waiting: Mapping[str, float] = field(default_factory=dict)
+    pre_job: str | None = None  # the digest that this deployment had the job run that goes first
 
     @property
     def follows(self) -> bool:
@@ -55,9 +58,11 @@ class Watch:
     previous: str | None
     began_at: str
     looked_at: str
-    watched: float = 0.0  # seconds
+    watched: float = 0.0  # seconds, counted by the delays that were asked for
     going_back: str | None = None  # the reason why the roll-out failed, once the way back has begun
     recovers: bool = False  # the service was not well, or had been rolled back, before this update
+    asked: float = 0.0  # seconds until the next look
+    stuck: float = 0.0  # seconds for which the way back could not be written
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ class Again:
     seconds: float
     reason: str
     watch: Watch | None = None
-    quiet: Mapping[str, str] = field(default_factory=dict)
+    waiting: Mapping[str, float] = field(default_factory=dict)
+    pre_job: str | None = None
     patient: bool = False  # the wait itself does not count against the deployment's patience
 
 
@@ -86,3 +92,4 @@ class Report:
     event: str | None = None
     recovered: bool = False  # the deployment before had failed, or the service was not well
     notify: str | None = None  # the service's label `deployer.notify`
+    runs: str | None = None  # the image that the service is described with at the end

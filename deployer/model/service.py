@@ -1,15 +1,10 @@
-"""A Swarm service as the deployer sees it, and the only changes that it may make to its spec.
-
-Pure: works on the dictionaries of the Engine API (`GET /services`, raw, without `insertDefaults`,
-because what is read is written back and the engine's defaults must not become the user's settings).
-"""
+"""A service of any target as the deployer sees it, and the state that it keeps with the service."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -17,8 +12,9 @@ from deployer.errors import PermanentError
 from deployer.model.image import Image, is_digest
 
 STATE_PREFIX = "deployer.state."
-KEPT_FAILURES = 5
+KEPT_FAILURES = 20  # on the service itself, in the write that goes back; the ledger keeps all
 KEPT_TASKS = 5
+CLOCKS_APART = timedelta(minutes=10)  # as far as the clocks of two machines may be apart
 TRUE, FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 
@@ -44,6 +40,8 @@ class State:
     at: str | None = None  # when
     pushed_at: str | None = None  # when the image was pushed, as far as the event said
     credentials_at: str | None = None  # when its registry credentials were renewed after that
+    template: str | None = None  # a fingerprint of the tasks' template as we wrote it
+    restart: str | None = None  # "true" if the update restarted the same digest: there is no way back from it
 
     @classmethod
     def of(cls, labels: Mapping[str, str]) -> State:
@@ -80,6 +78,10 @@ class State:
         """Add a digest that must not be tried again by itself."""
         failures = dict.fromkeys([digest, *self.failures] if digest else self.failures)
         return replace(self, failed=",".join(list(failures)[:KEPT_FAILURES]) or None)
+
+    def without_failure(self, digest: str | None) -> State:
+        """Forget that a digest failed: it runs, or a person wants it all the same."""
+        return replace(self, failed=",".join(one for one in self.failures if one != digest) or None)
 
     def labels(self) -> dict[str, str]:
         """The labels that hold this state."""
@@ -123,7 +125,7 @@ def _is_ours(field: str, text: str) -> bool:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a registry says of an image: its digest and the platforms that it can run on."""
+    """A registry's answer about an image: its digest and the platforms that it can run on."""
 
     digest: str
     platforms: Sequence[Mapping[str, Any]] = ()
@@ -131,110 +133,43 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Service:
-    """One answer of `GET /services/{id}`."""
+    """One service as its target described it in one reading."""
 
-    raw: Mapping[str, Any]
-
-    @property
-    def id(self) -> str:
-        """The engine's id of the service."""
-        return str(self.raw["ID"])
-
-    @property
-    def name(self) -> str:
-        """The name, as in `docker service ls`."""
-        return str(self.raw["Spec"]["Name"])
-
-    @property
-    def version(self) -> int:
-        """The version index that guards a write."""
-        return int(self.raw["Version"]["Index"])
-
-    @property
-    def spec(self) -> Mapping[str, Any]:
-        """The raw spec; never changed in place."""
-        spec: Mapping[str, Any] = self.raw["Spec"]
-        return spec
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """The service's labels (`deploy.labels` of a stack file)."""
-        return self.spec.get("Labels") or {}
-
-    @property
-    def container_labels(self) -> Mapping[str, str]:
-        """The labels of its containers, which are not ours to read (`labels` of a stack file)."""
-        container = self.spec.get("TaskTemplate", {}).get("ContainerSpec") or {}
-        return container.get("Labels") or {}
+    id: str
+    name: str
+    version: int  # guards a write
+    image_text: str | None  # as it is spelled there; None for what runs no image (plugins, …)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    container_labels: Mapping[str, str] = field(default_factory=dict)  # which are not ours to read
+    desired: int | None = 1  # tasks that should run (or, for a job, complete); None: the nodes decide
+    is_job: bool = False  # it ends by itself, and an update runs it again
+    rolling: bool = False  # the target says that an update or a rollback is under way
+    rolling_since: str | None = None  # by the target's own clock
+    written_at: str | None = None  # when it was last written, by the target's own clock
+    native: Any = field(default=None, repr=False, compare=False)  # the target's own record, opaque to others
 
     @cached_property
     def state(self) -> State:
-        """What the deployer remembers on this service."""
+        """The state that the deployer keeps on this service."""
         return State.of(self.labels)
-
-    @property
-    def image_text(self) -> str | None:
-        """The image as it stands in the spec; None for plugins and network attachments."""
-        container = self.spec.get("TaskTemplate", {}).get("ContainerSpec") or {}
-        return container.get("Image") or None
 
     @cached_property
     def image(self) -> Image | None:
         """The image, or None where there is none or where it is no reference of the grammar."""
         return Image.find(self.image_text)
 
-    @property
-    def previous_image(self) -> Image | None:
-        """The image of the spec before the last write, which `docker service rollback` would bring back."""
-        before = (self.raw.get("PreviousSpec") or {}).get("TaskTemplate") or {}
-        return Image.find((before.get("ContainerSpec") or {}).get("Image"))
+    def rolls(self, now: datetime, timeout: float) -> bool:
+        """Return whether a roll-out is under way, for no longer than it may take.
 
-    @property
-    def force_update(self) -> int:
-        """The counter that restarts tasks when it moves."""
-        return int(self.spec.get("TaskTemplate", {}).get("ForceUpdate", 0))
+        The target says so for good where tasks find no node. It says since when by its own clock.
 
-    @property
-    def is_job(self) -> bool:
-        """A replicated or a global job: it ends by itself and an update runs it again."""
-        mode = self.spec.get("Mode") or {}
-        return "ReplicatedJob" in mode or "GlobalJob" in mode
-
-    @property
-    def wanted(self) -> int | None:
-        """How many tasks should run (or, for a job, complete); None where the nodes decide."""
-        mode = self.spec.get("Mode") or {}
-        if "Replicated" in mode:
-            return int((mode["Replicated"] or {}).get("Replicas", 1))
-        if "ReplicatedJob" in mode:
-            return int((mode["ReplicatedJob"] or {}).get("TotalCompletions", 1))
-        return None
-
-    @property
-    def job_iteration(self) -> int | None:
-        """The run of a job that counts; None for a service that is no job."""
-        status = self.raw.get("JobStatus")
-        return int((status.get("JobIteration") or {}).get("Index", 0)) if status else None
-
-    @property
-    def update_state(self) -> str | None:
-        """The engine's word on the last update (`UpdateStatus.State`); None when it gives none."""
-        return (self.raw.get("UpdateStatus") or {}).get("State") or None
-
-    @property
-    def is_rolling_back(self) -> bool:
-        """Whether the engine's last word is on a rollback, under way or ended."""
-        return (self.update_state or "").startswith("rollback")
-
-    @property
-    def update_message(self) -> str:
-        """The engine's explanation of `update_state`."""
-        return (self.raw.get("UpdateStatus") or {}).get("Message") or ""
-
-    @property
-    def update_started_at(self) -> str | None:
-        """When the engine began the last update, by its own clock; None when it does not say."""
-        return (self.raw.get("UpdateStatus") or {}).get("StartedAt") or None
+        Args:
+            now: the time of the look, aware.
+            timeout: seconds that a roll-out of it may take.
+        """
+        if not self.rolling or not self.rolling_since:
+            return self.rolling
+        return now - datetime.fromisoformat(self.rolling_since) < timedelta(seconds=timeout) + CLOCKS_APART
 
     def flag(self, label: str, default: bool) -> bool:
         """A label that is true or false.
@@ -281,45 +216,3 @@ class Service:
             return True
         key, equals, value = label.partition("=")
         return key in self.labels and (not equals or self.labels[key] == value)
-
-
-def revise(
-    service: Service,
-    state: State,
-    *,
-    image: Image | None = None,
-    manifest: Manifest | None = None,
-    force: bool = False,
-) -> dict[str, Any]:
-    """The spec to write: the one that was read, with nothing changed but what is asked for here.
-
-    `image` and the platforms of its `manifest`, `ForceUpdate` if forced, the labels under
-    `deployer.state.`.
-    """
-    spec: dict[str, Any] = deepcopy(dict(service.spec))
-    kept = {k: v for k, v in service.labels.items() if not k.startswith(STATE_PREFIX)}
-    spec["Labels"] = {**kept, **state.labels()}
-    template = spec["TaskTemplate"]
-    if image:
-        template["ContainerSpec"]["Image"] = str(image)
-    if manifest and manifest.platforms:
-        # As the engine's own client does, so that tasks are placed where the image can run.
-        placement = template.get("Placement") or {}
-        template["Placement"] = {
-            **placement,
-            "Platforms": [_platform(p) for p in manifest.platforms],
-        }
-    if force:
-        template["ForceUpdate"] = service.force_update + 1
-    return spec
-
-
-def _platform(platform: Mapping[str, Any]) -> dict[str, str]:
-    # An image says "arm" where a node says "armv7l": with the architecture such tasks are placed
-    # nowhere (moby/swarmkit issue 2294), so it is left out.
-    architecture = str(platform.get("architecture", ""))
-    named = {
-        "Architecture": "" if architecture.lower() == "arm" else architecture,
-        "OS": str(platform.get("os", "")),
-    }
-    return {key: value for key, value in named.items() if value}

@@ -214,7 +214,7 @@ def engine(core: Core, info: Callable[[], Mapping[str, Any]], now: datetime) -> 
     yield Finding("Docker engine", "ok", f"{told.get('ServerVersion')}, manager {told.get('Name')}")
     if told.get("SystemTime"):
         yield clock("the engine", datetime.fromisoformat(told["SystemTime"]), now)
-    for check, ask in (("services", core.swarm.services), ("configs", core.swarm.ledger)):
+    for check, ask in (("services", core.target.services), ("configs", core.target.ledger)):
         try:
             ask()
         except DeployerError as fault:
@@ -226,7 +226,7 @@ def engine(core: Core, info: Callable[[], Mapping[str, Any]], now: datetime) -> 
 def registries(core: Core) -> Findings:
     """Whether each registry of our services takes our login, asked through the engine."""
     try:
-        services = [s for s in core.swarm.services() if s.carries(core.rules.filter_label)]
+        services = [s for s in core.target.services() if s.carries(core.rules.filter_label)]
     except DeployerError:
         return  # `engine` has said it
     ours = [s for s in services if s.image and s.image.followed_tag]
@@ -257,7 +257,7 @@ def registries(core: Core) -> Findings:
 def labels(core: Core) -> Findings:
     """Whether the labels of our services can be understood."""
     try:
-        services = core.swarm.services()
+        services = core.target.services()
     except DeployerError:
         return
     for service in services:

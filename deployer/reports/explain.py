@@ -11,9 +11,10 @@ from deployer.errors import PermanentError
 from deployer.model.deployment import Request
 from deployer.model.image import Image
 from deployer.model.service import LabelError
+from deployer.model.snapshot import Snapshot
 from deployer.policies.labels import complaint, concerns, misplaced
 from deployer.rollouts import prejob
-from deployer.rollouts.core import Core, Look
+from deployer.rollouts.core import Core
 from deployer.rollouts.decision import Found, Skip, Stop, Update
 from deployer.rollouts.rules import answers, decide, leave_alone, questions
 
@@ -49,23 +50,23 @@ def explain(core: Core, name: str, pushed: Image | None = None) -> Explanation:
         NoSuchServiceError: there is no such service.
         TemporaryError: Swarm, registry or AWS cannot answer now.
     """
-    look = core.look(name)
-    wrong = complaint(look.service)
+    snapshot = core.read(name)
+    wrong = complaint(snapshot.service)
     steps = [Step("its labels can be understood", wrong)] if wrong else []
-    if nowhere := misplaced(look.service):
+    if nowhere := misplaced(snapshot.service):
         steps.append(Step("its labels are where they are read", note=nowhere))
     try:
-        verdict = _ask(core, look, pushed, steps)
+        verdict = _ask(core, snapshot, pushed, steps)
     except LabelError as fault:
         verdict = f"ignored: {fault}"
     except PermanentError as fault:
         steps.append(Step("the registry answers", str(fault)))
         verdict = f"failed: {fault}"
-    return Explanation(look.service.name, look.service.image_text, tuple(steps), verdict)
+    return Explanation(snapshot.service.name, snapshot.service.image_text, tuple(steps), verdict)
 
 
-def _ask(core: Core, look: Look, pushed: Image | None, steps: list[Step]) -> str:
-    service = look.service
+def _ask(core: Core, snapshot: Snapshot, pushed: Image | None, steps: list[Step]) -> str:
+    service = snapshot.service
     if pushed is not None:
         theirs = concerns(service, pushed)
         followed = service.image.without_digest() if service.image else "no image"
@@ -73,7 +74,7 @@ def _ask(core: Core, look: Look, pushed: Image | None, steps: list[Step]) -> str
         if not theirs:
             return "nothing: the push is not for this service"
     request = Request("-", by="event", hint=pushed.digest if pushed else None)
-    case = core.case(look, request)
+    case = core.case(snapshot, request)
     for rule, stop in questions(case):
         steps.append(_step(rule, stop))
         if stop:
@@ -91,17 +92,19 @@ def _ask(core: Core, look: Look, pushed: Image | None, steps: list[Step]) -> str
     decision = decide(found)
     if not isinstance(decision, Update):
         return _said(decision)
-    return _job_first(core, look, request, decision, steps) or f"updated to {decision.image}"
+    return _job_first(core, snapshot, request, decision, steps) or f"updated to {decision.image}"
 
 
-def _job_first(core: Core, look: Look, request: Request, update: Update, steps: list[Step]) -> str | None:
+def _job_first(
+    core: Core, snapshot: Snapshot, request: Request, update: Update, steps: list[Step]
+) -> str | None:
     """What the job of the label `deployer.pre-job` has against an update, or that it runs before it."""
-    name = look.service.labels.get(prejob.LABEL, "").strip()
+    name = snapshot.service.labels.get(prejob.LABEL, "").strip()
     if not name:
         return None
-    job = core.other(look.service, prejob.LABEL, name)
+    job = core.other(snapshot.service, prejob.LABEL, name)
     rule = f"job {name}, which runs first, has completed"
-    match prejob.judge(job.service, job.tasks, job.progress, update, request, core.rules, job.now):
+    match prejob.judge(job, update, request, core.rules):
         case prejob.Run():
             stop = leave_alone(core.case(job, request))
             steps.append(Step(rule, stop.reason if stop else f"it is to run {update.image}"))
@@ -109,7 +112,7 @@ def _job_first(core: Core, look: Look, request: Request, update: Update, steps: 
         case prejob.Failed(reason):
             steps.append(Step(rule, reason))
             return f"failed: job {name}, which runs first: {reason}"
-        case prejob.Running(count):
+        case prejob.Running(count, _):
             steps.append(Step(rule, f"{count} complete"))
             return f"it waits: job {name} runs first ({count} complete)"
     steps.append(Step(rule))

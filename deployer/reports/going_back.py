@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from deployer.errors import DeployerError
 from deployer.model.service import LabelError
-from deployer.rollouts.core import Core, Look
+from deployer.model.snapshot import Snapshot
+from deployer.rollouts.core import Core, known_failures
+from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.rollback import way_back
 
 
@@ -32,38 +34,39 @@ def going_back(core: Core, name: str) -> GoingBack:
         NoSuchServiceError: there is no such service.
         TemporaryError, PermanentError: the engine does not answer, or is no manager.
     """
-    look = core.look(name)
-    service = look.service
-    back = way_back(service, look.tasks)
+    snapshot = core.read(name)
+    ledger = core.target.ledger()
+    back = way_back(snapshot, known_failures(snapshot, ledger))
     return GoingBack(
-        service.name,
-        service.image_text,
+        snapshot.service.name,
+        snapshot.service.image_text,
         str(back) if back else None,
-        _waiting(core, look),
-        _rolled_back_before(look),
+        _waiting(core, snapshot, ledger),
+        _rolled_back_before(snapshot),
     )
 
 
-def _rolled_back_before(look: Look) -> str | None:
-    service, state = look.service, look.service.state
-    if service.is_rolling_back:
-        return service.update_message or "by the engine"
-    if state.by == "rollback" and state.image == service.image_text:
+def _rolled_back_before(snapshot: Snapshot) -> str | None:
+    state = snapshot.service.state
+    if snapshot.left:
+        return snapshot.left.reason or "by the engine"
+    if state.by == "rollback" and state.image == snapshot.service.image_text:
         return state.reason or "by hand"
     return None
 
 
-def _waiting(core: Core, look: Look) -> str | None:
+def _waiting(core: Core, snapshot: Snapshot, ledger: Ledger) -> str | None:
     """Return the image that a push has left waiting, or None where that is held or cannot be told."""
-    service = look.service
-    if service.image is None or service.hold or core.swarm.ledger().hold(service.id):
+    service = snapshot.service
+    if service.image is None or service.hold or ledger.hold(service.id):
         return None
+    failures = known_failures(snapshot, ledger)
     try:
-        wanted = core.followed(service, service.image.without_digest())
+        wanted = core.followed(service, service.image.without_digest(), failures)
         digest = core.manifest(wanted, service.login)[0].digest
     except (LabelError, DeployerError):
         return None
     # What the rollback leaves counts as failed, so only another digest goes out after it.
-    if digest == service.image.digest or digest in service.state.failures:
+    if digest == service.image.digest or digest in failures:
         return None
     return str(wanted.with_digest(digest))

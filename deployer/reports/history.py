@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from deployer.rollouts.core import Look
-from deployer.targets.swarm.progress import former_images
+from deployer.model.snapshot import Snapshot
 
 PREFIX = "celery-task-meta-"  # Celery's own (celery.backends.base.KeyValueStoreBackend)
 CHUNK = 500
@@ -122,21 +121,23 @@ def _message(result: object) -> str:
     return str(said[0]) if isinstance(said, list) and said else str(said or "")
 
 
-def remembered(look: Look) -> list[Entry]:
+def remembered(snapshot: Snapshot) -> list[Entry]:
     """What a service's own labels and the Swarm's task history tell, newest first."""
-    service, state = look.service, look.service.state
+    service, state = snapshot.service, snapshot.service.state
     entries = []
     if state.at:
         ours = state.image == service.image_text
         outcome = (
-            ("rolled-back" if state.by == "rollback" else str(look.progress.phase)) if ours else "superseded"
+            ("rolled-back" if state.by == "rollback" else str(snapshot.progress.phase))
+            if ours
+            else "superseded"
         )
         entries.append(
             Entry(
                 datetime.fromisoformat(state.at).astimezone(),
                 service.name,
                 outcome,
-                state.reason or f"{look.progress.ready}/{look.progress.wanted} running",
+                state.reason or f"{snapshot.progress.ready}/{snapshot.progress.wanted} running",
                 state.image,
                 state.previous,
                 by=state.by or "",
@@ -151,7 +152,7 @@ def remembered(look: Look) -> list[Entry]:
     known = {entry.image for entry in entries}
     entries += [
         Entry(None, service.name, "ran before", "from the Swarm's task history", image=image)
-        for image in former_images(look.tasks)
+        for image in snapshot.former_images
         if image not in known
         and image != service.image_text
         and image.partition("@")[2] not in state.failures

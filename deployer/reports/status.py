@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from deployer.errors import DeployerError
 from deployer.model.image import Image
 from deployer.model.service import LabelError, Service
+from deployer.model.snapshot import Phase, Progress, Snapshot
 from deployer.policies.labels import complaint, misplaced
 from deployer.policies.tag_policy import Policy
-from deployer.rollouts.core import Core
+from deployer.rollouts.core import Core, known_failures
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.once import AskedOnce, ListedOnce
-from deployer.targets.swarm.progress import Phase, Progress, assess
 
 ASKED_AT_ONCE = 8  # requests to registries side by side
 
@@ -52,23 +52,26 @@ def survey(core: Core, names: Sequence[str] = (), ask: bool = True) -> list[Stan
     Raises:
         TemporaryError: the Swarm cannot answer now.
     """
-    services = [s for s in core.swarm.services() if s.image and s.carries(core.rules.filter_label)]
+    services = [s for s in core.target.services() if s.image and s.carries(core.rules.filter_label)]
     if names:
         services = [s for s in services if s.name in names or s.id in names]
-    asking = replace(core, swarm=AskedOnce(core.swarm), registry=ListedOnce(core.registry))
+    asking = replace(core, target=AskedOnce(core.target), registry=ListedOnce(core.registry))
     asked = [s for s in services if s.image and s.image.followed_tag] if ask else []
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
         answers = pool.map(lambda service: _ask(asking, service), asked)
         found = {service.id: answer for service, answer in zip(asked, answers, strict=True)}
-    ledger, now = core.swarm.ledger(), core.clock()
-    return [_standing(core, s, found, ledger, now) for s in sorted(services, key=lambda s: s.name)]
+    ledger, now = core.target.ledger(), core.clock()
+    snapshots = core.target.read_all(sorted(services, key=lambda s: s.name), now)
+    return [_standing(snapshot, found, ledger, now) for snapshot in snapshots]
 
 
 def _ask(core: Core, service: Service) -> str | DeployerError | None:
     """What the service follows means at its registry now, or why that cannot be told."""
     assert service.image is not None  # noqa: S101 - survey has left out the others
     try:
-        wanted = core.followed(service, service.image.without_digest())
+        wanted = core.followed(
+            service, service.image.without_digest(), dict.fromkeys(service.state.failures, "")
+        )
         return core.manifest(wanted, service.login)[0].digest
     except LabelError:
         return None  # it is off, and that is said
@@ -77,15 +80,13 @@ def _ask(core: Core, service: Service) -> str | DeployerError | None:
 
 
 def _standing(
-    core: Core,
-    service: Service,
+    snapshot: Snapshot,
     found: Mapping[str, str | DeployerError | None],
     ledger: Ledger,
     now: datetime,
 ) -> Standing:
-    image = service.image
+    service, progress, image = snapshot.service, snapshot.progress, snapshot.service.image
     assert image is not None  # noqa: S101 - survey has left out the others
-    progress = assess(service, core.swarm.tasks(service.id), now)
     answer = found.get(service.id)
     newer = answer if isinstance(answer, str) and answer != image.digest else None
     written_by_us = service.state.image == service.image_text and service.state.at
@@ -102,7 +103,7 @@ def _standing(
         held=ledger.hold(service.id) or service.hold,
         off=_off(service, image),
         advice=misplaced(service),
-        failed=service.state.failures,
+        failed=tuple(known_failures(snapshot, ledger)),
         last=_last(service, progress),
         credentials_age=now - stored if (stored := service.state.credentials_since) else None,
     )

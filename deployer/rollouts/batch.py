@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from deployer.errors import DeployerError, StaleVersionError, TemporaryError
 from deployer.model.deployment import Again, Request
@@ -19,8 +18,7 @@ from deployer.model.service import Service
 from deployer.observability.logs import about
 from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.ledger import Ledger
-from deployer.rollouts.once import AskedOnce
-from deployer.rollouts.ports import Swarm
+from deployer.rollouts.once import AskedOnce, ListedOnce
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +36,7 @@ def parts(services: Sequence[Service]) -> list[list[Service]]:
     found: list[list[Service]] = [[]]
     tasks = 0
     for service in services:
-        more = UNKNOWN_TASKS if service.wanted is None else service.wanted
+        more = UNKNOWN_TASKS if service.desired is None else service.desired
         if found[-1] and (len(found[-1]) == PART_SERVICES or tasks + more > PART_TASKS):
             found.append([])
             tasks = 0
@@ -47,56 +45,22 @@ def parts(services: Sequence[Service]) -> list[list[Service]]:
     return found
 
 
-class Together(AskedOnce):
-    """A Swarm of which some services, with their tasks, have been read already.
+class _Batch(AskedOnce):
+    """A target for one batch: the ledger and each image are asked once, after all services were read."""
 
-    Each of these answers is given once. Whoever reads a service again, because it has changed, gets a new
-    answer, and so does from then on whoever asks what the registry says: never is an answer of the registry
-    used that is older than the reading of the service.
-
-    Args:
-        swarm: the Swarm itself.
-        services: that were read.
-    """
-
-    def __init__(self, swarm: Swarm, services: Sequence[Service]) -> None:
-        super().__init__(swarm)
-        self._services = {service.name: service for service in services}
-        self._tasks: dict[str, list[Mapping[str, Any]]] = {service.id: [] for service in services}
-        for task in swarm.tasks(*self._tasks):
-            self._tasks.get(str(task.get("ServiceID")), []).append(task)
-        self._told: str | None = None  # the id of the service that was given last, if it was read before
-        self._ledger: tuple[float, Ledger] | None = None
-
-    def service(self, name: str) -> Service:
-        """One service by its name, once as it was read before."""
-        if name in self._services:
-            service = self._services.pop(name)
-            self._told = service.id
-            return service
-        self._told = None
-        self.asked.clear()
-        self._ledger = None
-        return self._swarm.service(name)
-
-    def tasks(self, *service_ids: str) -> Sequence[Mapping[str, Any]]:
-        """The tasks of services; of the one that was given last, as they were read with it."""
-        if self._told is not None and service_ids == (self._told,):
-            self._told = None
-            return self._tasks[service_ids[0]]
-        return self._swarm.tasks(*service_ids)
+    _read: tuple[float, Ledger] | None = None
 
     def ledger(self) -> Ledger:
-        """What belongs to the whole Swarm, as it was a moment ago."""
+        """Return the ledger as it was a moment ago."""
         now = time.monotonic()
-        if self._ledger is None or now > self._ledger[0]:
-            self._ledger = now + LEDGER_SECONDS, self._swarm.ledger()
-        return self._ledger[1]
+        if self._read is None or now > self._read[0]:
+            self._read = now + LEDGER_SECONDS, self._target.ledger()
+        return self._read[1]
 
     def write_ledger(self, ledger: Ledger, labels: Mapping[str, str]) -> None:
         """Replace it; the next one to ask reads it."""
-        self._ledger = None
-        self._swarm.write_ledger(ledger, labels)
+        self._read = None
+        self._target.write_ledger(ledger, labels)
 
 
 @dataclass(frozen=True)
@@ -121,25 +85,26 @@ def begin(deployer: Deployer, services: Sequence[Service], requests: Sequence[Re
     if not services:
         return []
     try:
-        together = replace(deployer, swarm=Together(deployer.swarm, services))
+        snapshots = deployer.target.read_all(services, deployer.clock())
     except DeployerError:
         return [Begun(service, request, None) for service, request in zip(services, requests, strict=True)]
+    batch = replace(deployer, target=_Batch(deployer.target), registry=ListedOnce(deployer.registry))
     until = time.monotonic() + PART_SECONDS
     found = []
-    for service, request in zip(services, requests, strict=True):
+    for snapshot, request in zip(snapshots, requests, strict=True):
         step: Again | None = None
         if time.monotonic() < until:
-            with about(event=request.event, task=request.task, service=service.name):
+            with about(event=request.event, task=request.task, service=snapshot.service.name):
                 try:
-                    made = together.advance(service.name, request)
+                    made = batch.step(snapshot, request)
                     step = made if isinstance(made, Again) and made.watch else None
                 except StaleVersionError:
-                    pass  # somebody writes to this one again and again
+                    pass  # its own look reads it again
                 except TemporaryError:
                     until = 0.0  # the next one would have to wait as long
                 except Exception:  # its own look says what is wrong, and no other service has to suffer
                     log.debug("Left to a look of its own", exc_info=True)
-        found.append(Begun(service, request, step))
+        found.append(Begun(snapshot.service, request, step))
     return found
 
 

@@ -1,36 +1,26 @@
-"""The core with its ports: what it reads, what it writes, and the words in which a deployment tells. Pure."""
+"""Reads services and registries through the ports, and gathers the facts of a decision."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-from deployer.errors import AccessDeniedError, NoSuchServiceError
+from deployer.errors import AccessDeniedError, NoSuchServiceError, NotFoundError
 from deployer.model.deployment import Outcome, Report, Request, Watch
 from deployer.model.image import Image
-from deployer.model.service import LabelError, Manifest, Service, revise
+from deployer.model.service import LabelError, Manifest, Service
+from deployer.model.snapshot import Snapshot
 from deployer.policies.tag_policy import Policy
-from deployer.rollouts.decision import Case, Forerunner, Rules, Stop, Update
-from deployer.rollouts.ports import Credentials, Registry, Swarm
+from deployer.rollouts.decision import Case, Rules, Stop
+from deployer.rollouts.ledger import Ledger
+from deployer.rollouts.ports import Credentials, Registry, Target
 from deployer.rollouts.rules import choose
-from deployer.targets.swarm.progress import Progress, assess
 
 log = logging.getLogger(__name__)
 
 LONGEST_LINE = 20  # services of which each waits for the next (label deployer.after)
-
-
-@dataclass(frozen=True)
-class Look:
-    """All facts of one look at a service."""
-
-    service: Service
-    tasks: Sequence[Mapping[str, Any]]
-    progress: Progress
-    now: datetime
 
 
 def _utc_now() -> datetime:
@@ -41,17 +31,14 @@ def _utc_now() -> datetime:
 class Core:
     """The ports and the rules, and what everything that looks at services does with them."""
 
-    swarm: Swarm
+    target: Target
     registry: Registry
     rules: Rules
     clock: Callable[[], datetime] = _utc_now
 
-    def look(self, name: str) -> Look:
-        """Read a service and its tasks."""
-        service = self.swarm.service(name)
-        tasks = self.swarm.tasks(service.id)
-        now = self.clock()
-        return Look(service, tasks, assess(service, tasks, now), now)
+    def read(self, name: str) -> Snapshot:
+        """Read a service and everything there is to know of its roll-out."""
+        return self.target.read(name, self.clock())
 
     def timeout(self, service: Service) -> float:
         """How many seconds a roll-out of a service may take, also where its label cannot be understood."""
@@ -60,29 +47,31 @@ class Core:
         except LabelError:
             return self.rules.rollout_timeout
 
-    def case(self, look: Look, request: Request) -> Case:
-        """The facts that decide about a request."""
-        hold, after = self.swarm.ledger().hold(look.service.id), None
-        name = look.service.labels.get("deployer.after", "").strip()
+    def case(self, snapshot: Snapshot, request: Request, ledger: Ledger | None = None) -> Case:
+        """Gather the facts that decide about a request."""
+        service, after = snapshot.service, None
+        ledger = ledger or self.target.ledger()
+        name = service.labels.get("deployer.after", "").strip()
         if name and request.by_itself:
-            other = self.other(look.service, "deployer.after", name)
-            self._end_of_line(look.service, other.service)
-            after = Forerunner(other.service, other.progress)
-        return Case(look.service, request, self.rules, look.tasks, look.progress, look.now, hold, after)
+            after = self.other(service, "deployer.after", name)
+            self._end_of_line(service, after.service)
+        return case_of(snapshot, request, self.rules, ledger, after)
 
     def wanted(self, case: Case) -> Image | Stop:
-        """The image that is wanted: by the request, or of all tags the one that the service's policy chooses.
+        """Return the image that is wanted: the request's, or the tag that the service's policy chooses.
 
         Raises:
             LabelError, TemporaryError, PermanentError: as of `choose`, and of asking the registry.
         """
         image = choose(case)
-        return (
-            self.followed(case.service, image) if isinstance(image, Image) and case.request.follows else image
-        )
+        if not isinstance(image, Image) or not case.request.follows:
+            return image
+        return self.followed(case.snapshot.service, image, case.failures)
 
-    def followed(self, service: Service, image: Image) -> Image:
-        """What a service's policy makes of the image that it runs (without digest): maybe another tag.
+    def followed(self, service: Service, image: Image, failures: Mapping[str, str]) -> Image:
+        """Return what a service's policy makes of the image that it runs (without digest): maybe another tag.
+
+        Tags whose digest has failed are passed over, also where the registry lists names without digests.
 
         Raises:
             LabelError: the policy cannot be understood.
@@ -91,12 +80,33 @@ class Core:
         policy = Policy.of(service.labels)
         if policy.follows_tag or policy.off or not image.tag:
             return image
-        failed = service.state.failures
-        tags = self.registry.tags(image, service.login)
-        choice = policy.choose(image.tag, [t for t in tags if t.digest not in failed or t.name == image.tag])
-        return image.with_tag(choice.tag)
+        tags = [t for t in self.registry.tags(image, service.login) if t.digest not in failures]
+        for _ in range(len(failures) + 1):
+            chosen = policy.choose(image.tag, tags).tag
+            listed = next((t.digest for t in tags if t.name == chosen), None)
+            if chosen == image.tag or listed or not failures:
+                break
+            if self.manifest(image.with_tag(chosen), service.login)[0].digest not in failures:
+                break
+            tags = [t for t in tags if t.name != chosen]
+        return image.with_tag(chosen)
 
-    def other(self, service: Service, label: str, name: str) -> Look:
+    def way_back_problem(self, service: Service, previous: str | None) -> str | None:
+        """Return why a service could not go back to an image, None if it could.
+
+        Raises:
+            TemporaryError: the registry cannot answer now.
+        """
+        image = Image.find(previous)
+        if image is None:
+            return "no former image is known"
+        try:
+            self.manifest(image, service.login)
+        except NotFoundError:
+            return f"the registry has {image} no more"
+        return None
+
+    def other(self, service: Service, label: str, name: str) -> Snapshot:
         """Look at the service that a label names.
 
         Raises:
@@ -105,7 +115,7 @@ class Core:
         if name in {service.name, service.id}:
             raise LabelError(f"label {label}={name[:40]} names the service itself")
         try:
-            return self.look(name)
+            return self.read(name)
         except NoSuchServiceError as fault:
             raise LabelError(f"label {label}: {fault}") from fault
 
@@ -123,7 +133,7 @@ class Core:
             if name in line or len(line) > LONGEST_LINE:
                 return  # somebody else's circle
             try:
-                first = self.swarm.service(name)
+                first = self.read(name).service
             except NoSuchServiceError:
                 return  # its own deployment says so
 
@@ -136,57 +146,76 @@ class Core:
         """
         credentials = self.registry.credentials(image, login)
         try:
-            return self.swarm.manifest(image, credentials), credentials
+            return self.target.manifest(image, credentials), credentials
         except AccessDeniedError:
             # A cached token may have been revoked; a fresh one tells.
             if not self.registry.forget(image):
                 raise
         credentials = self.registry.credentials(image, login)
-        return self.swarm.manifest(image, credentials), credentials
-
-    def write(self, service: Service, update: Update, credentials: Credentials | None) -> None:
-        """Write an update to the version of the service that was read.
-
-        Raises:
-            StaleVersionError: somebody else has written since.
-            TemporaryError: the engine cannot answer now.
-        """
-        spec = revise(service, update.state, image=update.image, manifest=update.manifest, force=update.force)
-        self.swarm.update(service, spec, credentials)
-        log.info(
-            "Updated service %s with image %s, %s",
-            service.id,
-            update.image.without_digest(),
-            update.image.digest,
-        )
+        return self.target.manifest(image, credentials), credentials
 
     def report(
         self,
-        look: Look,
+        snapshot: Snapshot,
         request: Request,
         outcome: Outcome,
         reason: str,
         watch: Watch | None = None,
     ) -> Report:
-        """How a deployment ended; with the watch, if it has written."""
-        duration = (look.now - datetime.fromisoformat(watch.began_at)).total_seconds() if watch else 0.0
+        """Return how a deployment ended; with the watch, if it has written."""
+        service = snapshot.service
         return Report(
             outcome,
             reason,
-            look.service.name,
-            look.service.id,
-            image=watch.image if watch else _meant(look.service, request, outcome),
+            service.name,
+            service.id,
+            image=watch.image if watch else _meant(service, request, outcome),
             previous=watch.previous if watch else None,
-            duration=round(duration, 3),
+            duration=_duration(snapshot, watch),
             by=request.by,
             event=request.event,
             recovered=bool(watch and watch.recovers and outcome is Outcome.UPDATED),
-            notify=look.service.labels.get("deployer.notify"),
+            notify=service.labels.get("deployer.notify"),
+            runs=service.image_text,
         )
 
 
+def case_of(
+    snapshot: Snapshot, request: Request, rules: Rules, ledger: Ledger, after: Snapshot | None = None
+) -> Case:
+    """Return the facts of a decision, out of what was read."""
+    service = snapshot.service
+    failures, kept = known_failures(snapshot, ledger), ledger.failures(service.name)
+    return Case(snapshot, request, rules, ledger.hold(service.id), after, failures, kept)
+
+
+def known_failures(snapshot: Snapshot, ledger: Ledger) -> dict[str, str]:
+    """Return the digests that must not be tried again by themselves, and why.
+
+    They are remembered on the service (in the write that went back), in the ledger (which outlives what
+    others write), and known from what the target itself tells of a rollback.
+    """
+    service, state = snapshot.service, snapshot.service.state
+    known = dict.fromkeys(state.failures, state.reason or "")
+    if snapshot.left:
+        known[snapshot.left.digest] = f"rolled back: {snapshot.left.reason}"
+    ours = Image.find(state.image)
+    if ours and ours.digest and (service.image is None or service.image.digest != ours.digest):
+        known[ours.digest] = "somebody moved the service away from it"
+    remembered = ledger.failures(service.name)
+    known |= {digest: failure.reason for digest, failure in remembered.items()}
+    return known
+
+
+def _duration(snapshot: Snapshot, watch: Watch | None) -> float:
+    if watch is None:
+        return 0.0
+    elapsed = (snapshot.now - datetime.fromisoformat(watch.began_at)).total_seconds()
+    return round(max(elapsed, watch.watched, 0.0), 3)  # another machine's clock may be behind
+
+
 def _meant(service: Service, request: Request, outcome: Outcome) -> str | None:
-    """The image that a report without a write is about: for a push that is held back the pushed one."""
+    """Return the image that a report without a write is about: the pushed one where a push is held back."""
     if outcome is not Outcome.HELD or not service.image or not request.hint:
         return service.image_text
     return str(service.image.without_digest().with_digest(request.hint))

@@ -1,16 +1,14 @@
-"""The words of a decision: what is known of a service, what is wanted of it, what can come of it. Pure."""
+"""Value types of one decision: its inputs (rules, case, found) and its results (update, skip, wait)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
 
 from deployer.model.deployment import Outcome, Request
 from deployer.model.image import Image
-from deployer.model.service import Manifest, Service, State
-from deployer.targets.swarm.progress import Progress
+from deployer.model.service import Manifest, State
+from deployer.model.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -45,11 +43,15 @@ class Skip:
 
 @dataclass(frozen=True)
 class Wait:
-    """Write nothing now and look again."""
+    """Write nothing now and look again.
 
-    seconds: float
+    `what` names the thing that is waited for: the same name in a row is one wait. Without `seconds` its
+    looks come less and less often.
+    """
+
     reason: str
-    quiet: Mapping[str, str] = field(default_factory=dict)
+    what: str
+    seconds: float | None = None
     patient: bool = False  # however long it takes
 
 
@@ -57,30 +59,21 @@ Stop = Skip | Wait
 
 
 @dataclass(frozen=True)
-class Forerunner:
-    """How another service stands that this one waits for."""
-
-    service: Service
-    progress: Progress
-
-
-@dataclass(frozen=True)
 class Case:
     """All facts that a decision is made of."""
 
-    service: Service
+    snapshot: Snapshot
     request: Request
     rules: Rules
-    tasks: Sequence[Mapping[str, Any]]
-    progress: Progress
-    now: datetime
     hold: str | None = None  # why it is held by command, alone or with all others
-    after: Forerunner | None = None  # of the service that the label `deployer.after` names
+    after: Snapshot | None = None  # of the service that the label `deployer.after` names
+    failures: Mapping[str, str] = field(default_factory=dict)  # digests not to be tried again, and why
+    remembered: Collection[str] = ()  # those of them that the ledger knows already
 
 
 @dataclass(frozen=True)
 class Found:
-    """A case, and what the registry said of the wanted image."""
+    """A case, and the registry's answer about the wanted image."""
 
     case: Case
     wanted: Image

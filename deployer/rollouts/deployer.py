@@ -1,8 +1,8 @@
-"""One look at one service, and at most one write: read, ask the registry, decide, write or wait.
+"""One look at one service, and at most one write: read, choose, resolve, decide, admit, apply.
 
 `advance` is the whole deployment as a step function. It keeps nothing: what it has to remember until the
-next look is in the service's labels (what was written, by which deployment) and in the `Watch` that
-travels with the message. So any worker goes on where another one died.
+next look is in the service's labels (what was written, by which deployment), in the ledger (what failed), and
+in the `Watch` that travels with the message. So any worker goes on where another one died.
 """
 
 from __future__ import annotations
@@ -11,22 +11,35 @@ import logging
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from deployer.errors import NoSuchServiceError, PermanentError, StaleVersionError
+from deployer.errors import (
+    DeployerError,
+    NoSuchServiceError,
+    NotFoundError,
+    PermanentError,
+    StaleVersionError,
+)
 from deployer.model.deployment import Again, Outcome, Report, Request, Watch
 from deployer.model.image import Image
-from deployer.model.service import LabelError, revise
-from deployer.rollouts import prejob
-from deployer.rollouts.core import Core, Look
-from deployer.rollouts.decision import Found, Skip, Stop, Update
-from deployer.rollouts.follow import follow
-from deployer.rollouts.ledger import Pace, give_slot_back, take_slot
-from deployer.rollouts.ports import Credentials
-from deployer.rollouts.rules import LOOK_SECONDS, decide, leave_alone
-from deployer.targets.swarm.progress import Phase, under_way
+from deployer.model.service import LabelError, Manifest
+from deployer.model.snapshot import Phase, Snapshot
+from deployer.rollouts import ledger, prejob
+from deployer.rollouts.core import Core, case_of
+from deployer.rollouts.decision import Case, Found, Skip, Stop, Update, Wait
+from deployer.rollouts.follow import FIRST_LOOK, Decision, Ended, GoBack, LookAgain, TakeOver, follow, looked
+from deployer.rollouts.ledger import Failure, Pace
+from deployer.rollouts.ports import Change, Credentials
+from deployer.rollouts.rollback import gone_back
+from deployer.rollouts.rules import SETTLE, decide, leave_alone
+from deployer.rollouts.waiting import next_wait
 
 log = logging.getLogger(__name__)
 
 STALE_READS = 5  # re-reads after "update out of sequence" before the deployment waits
+STUCK_LOOK, STUCK_SECONDS = (
+    10.0,
+    900.0,
+)  # between two tries, and for which a way back is tried where the registry refuses it
+WAY_BACK = "deployer.require-way-back"
 
 
 @lru_cache(maxsize=10_000)
@@ -56,7 +69,7 @@ class Deployer(Core):
             PermanentError: never; it becomes a Report.
         """
         try:
-            return self._look_and_act(name, request, watch)
+            return self._advance(self.read(name), request, watch)
         except NoSuchServiceError as fault:
             gone = request.by_itself and watch is None
             outcome = Outcome.IGNORED if gone else Outcome.FAILED
@@ -64,134 +77,258 @@ class Deployer(Core):
         except PermanentError as fault:
             return Report(Outcome.FAILED, str(fault), name, by=request.by, event=request.event)
 
-    def _look_and_act(self, name: str, request: Request, watch: Watch | None) -> Report | Again:
+    def _advance(self, snapshot: Snapshot, request: Request, watch: Watch | None) -> Report | Again:
         for _ in range(STALE_READS):
             try:
-                return self._once(name, request, watch)
+                return self.step(snapshot, request, watch)
             except StaleVersionError:
-                log.debug("service %s changed between read and write, reading it again", name)
-        return self._once(name, request, watch)
+                log.debug(
+                    "service %s changed between read and write, reading it again", snapshot.service.name
+                )
+            snapshot = self.read(snapshot.service.id)
+        return self.step(snapshot, request, watch)
 
-    def _once(self, name: str, request: Request, watch: Watch | None) -> Report | Again:
-        look = self.look(name)
+    def step(self, snapshot: Snapshot, request: Request, watch: Watch | None = None) -> Report | Again:
+        """Do what one reading of a service leads to.
+
+        Raises:
+            StaleVersionError: somebody else has written since the reading.
+            TemporaryError: the engine, the registry or AWS cannot answer now.
+            NoSuchServiceError: the service has gone.
+        """
         try:
-            return self._act(look, request, watch)
+            return self._step(snapshot, request, watch)
         except NoSuchServiceError:
             raise
         except LabelError as fault:
-            _say_once(look.service.name, str(fault))
-            return self.report(look, request, Outcome.IGNORED, str(fault), watch)
+            _say_once(snapshot.service.name, str(fault))
+            return self.report(snapshot, request, Outcome.IGNORED, str(fault), watch)
         except PermanentError as fault:
-            return self.report(look, request, Outcome.FAILED, str(fault), watch)
+            return self.report(snapshot, request, Outcome.FAILED, str(fault), watch)
 
-    def _act(self, look: Look, request: Request, watch: Watch | None) -> Report | Again:
-        if watch is None and look.service.state.task != request.task:
-            if not _left_alone(look):
-                return self._begin(look, request)
-            if step := self._instead(look, request):
-                return step
-        step = follow(self, look, request, watch)
-        self._keep_slot(look, step)
-        return step
-
-    def _instead(self, look: Look, request: Request) -> Report | Again | None:
-        """What takes the place of a paused roll-out; None if nothing does, so that it has to be ended.
-
-        A newer push and a person's word do. What waits for hours, or is not to be done, does not.
-        """
+    def _step(self, snapshot: Snapshot, request: Request, watch: Watch | None) -> Report | Again:
+        if watch is not None or snapshot.service.state.task == request.task:
+            return self._follow(snapshot, request, watch)
+        if not (snapshot.ours and snapshot.progress.phase is Phase.PAUSED):
+            return self._begin(snapshot, request)
+        # A roll-out of ours that the engine paused, and its deployment may be dead: whoever comes by ends it,
+        # unless a newer push or a person's word takes its place.
         try:
-            step = self._begin(look, request)
+            step = self._begin(snapshot, request)
         except PermanentError:
-            if request.by_itself:
-                return None
-            raise
-        if isinstance(step, Again):
-            return None if step.patient else step
-        return None if request.by_itself or step.outcome is Outcome.UNCHANGED else step
+            if not request.by_itself:
+                raise
+            return self._follow(snapshot, request, None)
+        return step if _takes_its_place(step, request) else self._follow(snapshot, request, None)
 
-    def _begin(self, look: Look, request: Request) -> Report | Again:
-        step = self._try_to_begin(look, request)
-        if isinstance(step, Again) and not step.quiet:  # another wait must not begin the quiet time anew
-            return replace(step, quiet=request.quiet)
-        return step
+    # -- to the write ------------------------------------------------------------------------------
 
-    def _try_to_begin(self, look: Look, request: Request) -> Report | Again:
-        service = look.service
-        case = self.case(look, request)
+    def _begin(self, snapshot: Snapshot, request: Request) -> Report | Again:
+        case = self.case(snapshot, request)
         wanted = self.wanted(case)
         if not isinstance(wanted, Image):
-            return self._stopped(look, request, wanted)
-        manifest, credentials = self.manifest(wanted, service.login)
+            return self._stopped(case, wanted)
+        manifest, credentials = self.manifest(wanted, snapshot.service.login)
         decision = decide(Found(case, wanted, manifest))
         if not isinstance(decision, Update):
-            return self._stopped(look, request, decision)
-        waits = self._job_first(look, request, decision, credentials) or self._admit(look)
+            return self._stopped(case, decision)
+        stop = self._without_way_back(snapshot, decision) or self._admit(snapshot)
+        if stop:
+            return self._stopped(case, stop)
+        try:
+            waits = self._job_first(case, decision, credentials)
+            if not waits:
+                self._remember(case)
+                self._write(snapshot, decision, credentials)
+        except BaseException:
+            self._give_slot_back(snapshot)
+            raise
         if waits:
+            self._give_slot_back(snapshot)
             return waits
-        self.write(service, decision, credentials)
-        began = look.now.isoformat()
-        unwell = bool(service.state.reason) or look.progress.phase is Phase.PAUSED
-        watch = Watch(request.task, str(decision.image), service.image_text, began, began, recovers=unwell)
-        return Again(1, "the roll-out has begun", watch)
+        return self._begun(case, decision)
+
+    def _begun(self, case: Case, update: Update) -> Again:
+        snapshot, digest = case.snapshot, update.image.digest
+        if digest and digest in case.failures:  # a person wants it all the same
+            ledger.forget(self.target, snapshot.service.name, digest)
+        began, before = snapshot.now.isoformat(), snapshot.service.image_text
+        unwell = bool(snapshot.service.state.reason) or snapshot.progress.phase is Phase.PAUSED
+        watch = Watch(
+            case.request.task, str(update.image), before, began, began, recovers=unwell, asked=FIRST_LOOK
+        )
+        return Again(FIRST_LOOK, "the roll-out has begun", watch)
+
+    def _write(self, snapshot: Snapshot, update: Update, credentials: Credentials | None) -> None:
+        change = Change(update.state, update.image, update.manifest, update.force)
+        self.target.apply(snapshot.service, change, credentials)
+        image = update.image
+        text = "Updated service %s with image %s, %s"
+        log.info(text, snapshot.service.id, image.without_digest(), image.digest)
+
+    def _stopped(self, case: Case, stop: Stop) -> Report | Again:
+        if isinstance(stop, Skip):
+            if stop.outcome is not Outcome.IGNORED:
+                self._remember(case)
+            return self.report(case.snapshot, case.request, stop.outcome, stop.reason)
+        before = case.request.waiting.get(stop.what, 0.0)
+        seconds = stop.seconds if stop.seconds is not None else next_wait(before, case.snapshot.service.name)
+        # Another wait does not begin the quiet time of a tag anew.
+        quiet = {what: s for what, s in case.request.waiting.items() if what.startswith(SETTLE)}
+        waiting = {**({} if stop.what.startswith(SETTLE) else quiet), stop.what: before + seconds}
+        return Again(
+            seconds, stop.reason, waiting=waiting, pre_job=case.request.pre_job, patient=stop.patient
+        )
+
+    def _without_way_back(self, snapshot: Snapshot, update: Update) -> Skip | None:
+        """Say that there would be no way back; where the label demands one, the roll-out does not begin."""
+        service = snapshot.service
+        if service.is_job or update.state.by == "rollback" or update.state.restart:
+            return None
+        problem = self.way_back_problem(service, update.state.previous)
+        if problem and service.flag(WAY_BACK, default=False):
+            return Skip(Outcome.HELD, f"there is no way back ({problem}), which label {WAY_BACK} demands")
+        if problem:
+            log.warning("Service %s has no way back from this update: %s", service.name, problem)
+        return None
 
     def _job_first(
-        self, look: Look, request: Request, update: Update, credentials: Credentials | None
+        self, case: Case, update: Update, credentials: Credentials | None
     ) -> Report | Again | None:
         """Have the job of the label `deployer.pre-job` run the new image before the service does."""
-        name = look.service.labels.get(prejob.LABEL, "").strip()
+        snapshot, request = case.snapshot, case.request
+        name = snapshot.service.labels.get(prejob.LABEL, "").strip()
         if not name or request.rollback:
             return None
-        job = self.other(look.service, prejob.LABEL, name)
-        match prejob.judge(job.service, job.tasks, job.progress, update, request, self.rules, job.now):
+        job = self.other(snapshot.service, prejob.LABEL, name)
+        match prejob.judge(job, update, request, self.rules):
             case prejob.Run(state):
                 if stop := leave_alone(self.case(job, request)):
                     why = f"job {name}, which runs first: {stop.reason}"
-                    return self._stopped(look, request, replace(stop, reason=why))
-                spec = revise(
-                    job.service, state, image=update.image, manifest=update.manifest, force=request.force
-                )
-                self.swarm.update(job.service, spec, credentials)
-                log.info("Job %s runs %s before service %s", name, update.image, look.service.name)
-                ordered = {**request.quiet, prejob.ORDERED: update.image.digest or ""}
-                return Again(LOOK_SECONDS, f"job {name} runs first", quiet=ordered)
+                    return self._stopped(case, replace(stop, reason=why))
+                self._write(job, replace(update, state=state, force=request.force), credentials)
+                log.info("Job %s runs %s before service %s", name, update.image, snapshot.service.name)
+                begun = self._stopped(case, Wait(f"job {name} runs first", "pre-job"))
+                return replace(begun, pre_job=update.image.digest) if isinstance(begun, Again) else begun
             case prejob.Failed(reason):
-                return self.report(look, request, Outcome.FAILED, f"job {name}, which runs first: {reason}")
-            case prejob.Running(count):
-                return Again(LOOK_SECONDS, f"job {name} runs first ({count} complete)")
+                text = f"job {name}, which runs first: {reason}"
+                self._remember_failure(snapshot, update.image.digest, text)
+                return self.report(snapshot, request, Outcome.FAILED, text)
+            case prejob.Running(count, what):
+                return self._stopped(case, Wait(f"job {name} runs first ({count} complete)", what))
         return None
 
-    def _stopped(self, look: Look, request: Request, stop: Stop) -> Report | Again:
-        if isinstance(stop, Skip):
-            return self.report(look, request, stop.outcome, stop.reason)
-        return Again(stop.seconds, stop.reason, quiet=stop.quiet, patient=stop.patient)
+    # -- after the write ---------------------------------------------------------------------------
 
-    def _admit(self, look: Look) -> Again | None:
-        """Whether one more update may begin now: the worker's pace and the Swarm's width."""
-        wait = self.pace.take(look.now)
+    def _follow(self, snapshot: Snapshot, request: Request, remembered: Watch | None) -> Report | Again:
+        watch, state = looked(remembered, snapshot), snapshot.service.state
+        case = case_of(snapshot, request, self.rules, self.target.ledger())
+        self._remember(case)
+        if state.by == "rollback" and state.task == watch.task and not (watch.going_back or request.rollback):
+            # Begun by a look that nobody remembers.
+            watch = replace(watch, watched=0.0, going_back=state.reason or "rolled back")
+        step = self._apply(case, watch, follow(case, watch, self.timeout(snapshot.service)))
+        self._keep_slot(snapshot, step)
+        return step
+
+    def _apply(self, case: Case, watch: Watch, decision: Decision) -> Report | Again:
+        snapshot = case.snapshot
+        match decision:
+            case Ended(outcome, reason, failed):
+                self._remember_failure(snapshot, failed, reason)
+                return self.report(snapshot, case.request, outcome, reason, watch)
+            case LookAgain(seconds, reason):
+                return Again(seconds, reason, replace(watch, asked=seconds))
+            case GoBack():
+                return self._go_back(case, watch, decision)
+            case TakeOver(image, failed, reason):
+                self._remember_failure(snapshot, failed, reason)
+                state = gone_back(snapshot, watch.task, image, failed, reason)
+                credentials = self.registry.credentials(Image.parse(image), snapshot.service.login)
+                self.target.apply(snapshot.service, Change(state), credentials)
+                return Again(FIRST_LOOK, f"the engine rolled back: {reason}", _turned(watch, reason))
+
+    def _go_back(self, case: Case, watch: Watch, back: GoBack) -> Report | Again:
+        snapshot, service = case.snapshot, case.snapshot.service
+        self._remember_failure(snapshot, back.failed, back.reason)
+        try:
+            manifest, credentials = self.manifest(back.to, service.login)
+        except NotFoundError:
+            # The registry has it no more, but nodes that ran it have: the engine starts it from there.
+            manifest, credentials = Manifest(back.to.digest or ""), self._credentials(back.to, service.login)
+        except PermanentError as fault:
+            if watch.stuck >= STUCK_SECONDS:
+                reason = f"{back.reason}; no way back: {fault}"
+                return self.report(snapshot, case.request, Outcome.FAILED, reason, watch)
+            log.warning("Service %s cannot go back yet: %s", service.name, fault)
+            stuck = replace(watch, stuck=watch.stuck + STUCK_LOOK, asked=STUCK_LOOK)
+            return Again(STUCK_LOOK, f"{back.reason}; going back is not possible yet: {fault}", stuck)
+        log.warning("Roll-out of service %s failed (%s), going back to %s", service.id, back.reason, back.to)
+        state = gone_back(snapshot, watch.task, str(back.to), back.failed, back.reason)
+        self._write(snapshot, Update(back.to, manifest, state), credentials)
+        return Again(FIRST_LOOK, f"going back: {back.reason}", _turned(watch, back.reason))
+
+    def _credentials(self, image: Image, login: str | None) -> Credentials | None:
+        try:
+            return self.registry.credentials(image, login)
+        except DeployerError:
+            return None
+
+    # -- what the ledger keeps ---------------------------------------------------------------------
+
+    def _remember(self, case: Case) -> None:
+        """Write down what the next write of anybody could wipe out."""
+        service, at = case.snapshot.service, case.snapshot.now.isoformat(timespec="seconds")
+        kept = case.remembered
+        new = {d: Failure(d, None, why, at) for d, why in case.failures.items() if d not in kept}
+        if new:
+            ledger.remember(self.target, service.name, new)
+
+    def _remember_failure(self, snapshot: Snapshot, digest: str | None, reason: str) -> None:
+        if digest:
+            at = snapshot.now.isoformat(timespec="seconds")
+            ledger.remember(self.target, snapshot.service.name, {digest: Failure(digest, None, reason, at)})
+
+    def _admit(self, snapshot: Snapshot) -> Wait | None:
+        """Return a wait if one more update may not begin now: the worker's pace, the slots of all."""
+        wait = self.pace.take(snapshot.now)
         if wait:
-            return Again(wait, "over DEPLOYER_RATE_LIMIT")
-        if self.rules.max_rollouts and not self._take_slot(look):
+            return Wait("over DEPLOYER_RATE_LIMIT", "rate limit", seconds=wait)
+        if self.rules.max_rollouts and not self._take_slot(snapshot):
             self.pace.give_back()
-            return Again(
-                LOOK_SECONDS, f"{self.rules.max_rollouts} services roll already (DEPLOYER_MAX_ROLLOUTS)"
-            )
+            return Wait(f"{self.rules.max_rollouts} services roll already (DEPLOYER_MAX_ROLLOUTS)", "slot")
         return None
 
-    def _keep_slot(self, look: Look, step: Report | Again) -> None:
+    def _keep_slot(self, snapshot: Snapshot, step: Report | Again) -> None:
         if not self.rules.max_rollouts:
             return
         if isinstance(step, Report):
-            give_slot_back(self.swarm, look.service.id)
+            self._give_slot_back(snapshot)
         else:
-            take_slot(self.swarm, look.service.id, {look.service.id}, self.rules.max_rollouts, look.now)
+            self._take_slot(snapshot)
 
-    def _take_slot(self, look: Look) -> bool:
-        rolling = {s.id for s in self.swarm.services() if under_way(s, look.now, self.timeout(s))}
-        return take_slot(self.swarm, look.service.id, rolling, self.rules.max_rollouts, look.now)
+    def _give_slot_back(self, snapshot: Snapshot) -> None:
+        if self.rules.max_rollouts:
+            ledger.give_slot_back(self.target, snapshot.service.id)
+
+    def _take_slot(self, snapshot: Snapshot) -> bool:
+        services = self.target.services(keep=lambda s: s.rolls(snapshot.now, self.timeout(s)))
+        rolling = {service.id for service in services}
+        width = self.rules.max_rollouts
+        return ledger.take_slot(self.target, snapshot.service.id, rolling, width, snapshot.now)
 
 
-def _left_alone(look: Look) -> bool:
-    """A roll-out of ours that the engine paused: whoever comes by ends it (its deployment may be dead)."""
-    service = look.service
-    ours = bool(service.state.task) and service.state.image == service.image_text
-    return ours and look.progress.phase is Phase.PAUSED
+def _takes_its_place(step: Report | Again, request: Request) -> bool:
+    """Return whether a paused roll-out may be left as it is.
+
+    A hold stands, a newer push and a person's word come first. What waits for hours does not.
+    """
+    if isinstance(step, Again):
+        return not step.patient
+    if step.outcome is Outcome.HELD and step.reason.startswith("held: "):
+        return True
+    return not request.by_itself and step.outcome is not Outcome.UNCHANGED
+
+
+def _turned(watch: Watch, reason: str) -> Watch:
+    return replace(watch, watched=0.0, going_back=reason, asked=FIRST_LOOK, stuck=0.0)

@@ -1,165 +1,224 @@
-"""What becomes of an update that was written: followed to its true end, and taken back if it fails. Pure."""
+"""Judges an update that was written: followed to its true end, and turned back if it fails.
+
+`follow` returns a decision and writes nothing. It ends or turns back only what the deployer wrote last:
+whatever somebody else wrote meanwhile is theirs.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass, replace
 
-from deployer.errors import PermanentError
-from deployer.model.deployment import Again, Outcome, Report, Request, Watch
+from deployer.model.deployment import Outcome, Request, Watch
 from deployer.model.image import Image
-from deployer.model.service import LabelError, Service, revise
-from deployer.rollouts.core import Core, Look
-from deployer.rollouts.decision import Rules, Update
-from deployer.rollouts.rollback import given_up, way_back
-from deployer.targets.swarm.progress import Phase, have_failed, job_lives
+from deployer.model.service import LabelError
+from deployer.model.snapshot import Phase, Snapshot
+from deployer.rollouts.decision import Case
+from deployer.rollouts.rollback import way_back
 
-log = logging.getLogger(__name__)
-
-UNWATCHED_SECONDS = 60.0  # a longer gap between two looks does not count against the time-out
+FIRST_LOOK, LAST_LOOK = 1.0, 15.0  # seconds between two looks, at first and at last
+UNSEEN = 600.0  # seconds of a task's life that the looks of its own deployment cannot have missed
 
 
-def follow(core: Core, look: Look, request: Request, remembered: Watch | None) -> Report | Again:
-    """Judge an update that was written, and begin the way back if it has failed.
+@dataclass(frozen=True)
+class Ended:
+    """The deployment has ended."""
+
+    outcome: Outcome
+    reason: str
+    failed: str | None = None  # a digest that must not be tried again by itself
+
+
+@dataclass(frozen=True)
+class LookAgain:
+    """It has not ended yet."""
+
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class GoBack:
+    """It has failed: `failed` has to be remembered, and the service goes back to another image."""
+
+    to: Image
+    failed: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class TakeOver:
+    """The target went back by itself: the same image is written once more.
+
+    So the failure, which was lost with the labels, is remembered, and fresh credentials start what the
+    stored ones could not pull.
+    """
+
+    image: str
+    failed: str | None
+    reason: str
+
+
+Decision = Ended | LookAgain | GoBack | TakeOver
+
+
+def looked(watch: Watch | None, snapshot: Snapshot) -> Watch:
+    """Return what a deployment remembers after this look; without a memory, what the service's labels tell.
+
+    Only the time that was asked for counts: nobody's clock, and no time in which nobody looked.
+    """
+    now = snapshot.now.isoformat()
+    if watch is None:
+        state = snapshot.service.state
+        return Watch(state.task or "", state.image or "", state.previous, state.at or now, now)
+    return replace(watch, looked_at=now, watched=watch.watched + watch.asked, asked=0.0)
+
+
+def follow(case: Case, watch: Watch, timeout: float) -> Decision:
+    """Judge an update that was written.
 
     Args:
-        core: the ports.
-        look: the service as it is now.
-        request: what was wanted.
-        remembered: what the former look returned; None for a message that knows nothing of it.
-
-    Raises:
-        TemporaryError: the engine or the registry cannot answer now.
-        StaleVersionError: somebody else has written since the look.
+        case: the service as it is now, and what is known of it.
+        watch: what the deployment remembers, after this look.
+        timeout: seconds that a roll-out of it may take.
     """
-    service, progress = look.service, look.progress
-    state, watch = service.state, _looked(remembered, look)
-    if state.task != watch.task or state.image != service.image_text:
-        return _not_mine(core, look, request, watch)
-    timeout = core.timeout(service)
+    snapshot, request = case.snapshot, case.request
+    progress, state = snapshot.progress, snapshot.service.state
+    if state.task != watch.task or not snapshot.ours:
+        return _not_mine(case, watch, timeout)
     goes_back = state.by == "rollback"
-    if goes_back and not watch.going_back and not request.rollback:  # begun by a look that nobody remembers
-        watch = replace(watch, watched=0.0, going_back=state.reason or "rolled back")
-    if progress.phase is Phase.CONVERGED or (remembered is None and _ended_long_ago(look, timeout)):
-        if goes_back:
-            return _went_back(core, look, request, watch)
-        count = f"{progress.ready}/{progress.wanted} {'complete' if service.is_job else 'running'}"
-        return core.report(look, request, Outcome.UPDATED, count, watch)
-    failure = _failure(look, watch, timeout)
+    if progress.phase is Phase.CONVERGED or (progress.phase is Phase.REVERTED and progress.all_up):
+        return _converged(snapshot, request, watch)
+    if progress.engine_done and progress.longest_up > watch.watched + UNSEEN:
+        return _converged(snapshot, request, watch)  # a message that comes late or twice: it ended long ago
+    failure, curable = _failure(snapshot, watch, timeout)
     if watch.going_back and not goes_back and (failure or not progress.engine_busy):
-        # The engine took back the way back, to the image that has failed: it would do so again and again.
-        return _no_way(core, look, request, watch, failure or progress.reason)
+        # The target took back the way back, to the image that has failed: it would do so again and again.
+        return _no_way(failure or progress.reason)
     if failure:
-        return _fail(core, look, request, watch, failure)
-    elapsed = (look.now - datetime.fromisoformat(watch.began_at)).total_seconds()
-    return Again(min(1 + elapsed / 10, 15), f"{progress.ready}/{progress.wanted} updated", watch)
+        return _fail(case, failure, curable=curable)
+    return LookAgain(_next_look(watch), _count(snapshot, "updated"))
 
 
-def _not_mine(core: Core, look: Look, request: Request, watch: Watch) -> Report | Again:
-    """The service has left what this deployment wrote: to the engine's rollback or to somebody else."""
-    service, progress = look.service, look.progress
-    if not service.is_rolling_back:
-        return core.report(look, request, Outcome.SUPERSEDED, "somebody else updated the service", watch)
-    if progress.engine_busy:
-        return Again(2, f"the engine rolls back: {progress.reason}", watch)
-    reason = progress.reason or "the engine rolled back"
-    if watch.going_back:
-        return _no_way(core, look, request, watch, reason)
-    back = service.image
-    if back is None:
-        return core.report(look, request, Outcome.SUPERSEDED, "the service runs no image any more", watch)
-    # The engine took our labels back with the image. Written again they remember the failure, and the
-    # fresh credentials with them start what the engine's stored ones could not pull.
-    failed = Image.parse(watch.image).digest
-    update = given_up(service, look.tasks, watch.task, back, failed, reason, look.now)
-    state = replace(update, image=service.image_text)  # as it is spelled there
-    core.swarm.update(service, revise(service, state), core.registry.credentials(back, service.login))
-    return Again(1, f"the engine rolled back: {reason}", replace(watch, watched=0.0, going_back=reason))
+def _next_look(watch: Watch) -> float:
+    return min(FIRST_LOOK + watch.watched / 10, LAST_LOOK)
 
 
-def _fail(core: Core, look: Look, request: Request, watch: Watch, reason: str) -> Report | Again:
-    service = look.service
-    if service.state.by == "rollback":
-        return _no_way(core, look, request, watch, reason)
-    try:
-        back = _where_to_go_back(service, core.rules, look.tasks)
-    except LabelError as fault:
-        return core.report(look, request, Outcome.FAILED, f"{reason}; left as it is: {fault}", watch)
-    if back is None:
-        return core.report(look, request, Outcome.FAILED, f"{reason}; left as it is", watch)
-    try:
-        manifest, credentials = core.manifest(back, service.login)
-    except PermanentError as fault:
-        return core.report(look, request, Outcome.FAILED, f"{reason}; no way back: {fault}", watch)
-    log.warning("Roll-out of service %s failed (%s), going back to %s", service.id, reason, back)
+def _count(snapshot: Snapshot, word: str = "") -> str:
+    word = word or ("complete" if snapshot.service.is_job else "running")
+    return f"{snapshot.progress.ready}/{snapshot.progress.wanted} {word}"
+
+
+def _converged(snapshot: Snapshot, request: Request, watch: Watch) -> Ended:
+    if snapshot.service.state.by != "rollback":
+        taken_back = "; a later change was rolled back" if snapshot.rolled_back else ""
+        return Ended(Outcome.UPDATED, _count(snapshot) + taken_back)
+    reason = watch.going_back or snapshot.service.state.reason or "rolled back"
+    if request.rollback and watch.going_back:
+        return Ended(Outcome.FAILED, f"the engine took the rollback back: {reason}")
+    return Ended(Outcome.ROLLED_BACK, reason)
+
+
+def _failure(snapshot: Snapshot, watch: Watch, timeout: float) -> tuple[str | None, bool]:
+    """Return why a roll-out has failed, if it has, and whether the former image could do better."""
+    progress = snapshot.progress
+    if progress.phase is Phase.PAUSED:
+        return progress.reason or "the engine paused the update", True
+    if snapshot.job and progress.reason and not snapshot.job.alive:
+        return progress.reason, True
+    if watch.watched < timeout:
+        return None, True
+    text = f"not converged after {timeout:g} s ({progress.ready}/{progress.wanted}): {progress.reason}"
+    # A node that was lost after the target had replaced every task is nothing that the image has done.
+    return text.rstrip(": "), progress.has_failed or not progress.engine_done
+
+
+def _fail(case: Case, reason: str, *, curable: bool) -> Decision:
+    service, state = case.snapshot.service, case.snapshot.service.state
+    if state.by == "rollback":
+        return _no_way(reason)
+    if not curable:
+        return Ended(Outcome.FAILED, f"{reason}; left as it is, none of its tasks has failed")
+    if state.restart:
+        return Ended(Outcome.FAILED, f"{reason}; left as it is, it was a restart of the same image")
     failed = service.image.digest if service.image else None
-    state = given_up(service, look.tasks, watch.task, back, failed, reason, look.now)
-    core.write(service, Update(back, manifest, state), credentials)
-    return Again(1, f"going back: {reason}", replace(watch, watched=0.0, going_back=reason))
+    if held := case.hold or service.hold:
+        return Ended(Outcome.FAILED, f"{reason}; left as it is, held: {held}", failed)
+    try:
+        back = _where_to_go_back(case)
+    except LabelError as fault:
+        return Ended(Outcome.FAILED, f"{reason}; left as it is: {fault}", failed)
+    if back is None:
+        return Ended(Outcome.FAILED, f"{reason}; left as it is", failed)
+    return GoBack(back, failed, reason)
 
 
-def _no_way(core: Core, look: Look, request: Request, watch: Watch, reason: str) -> Report:
-    return core.report(look, request, Outcome.FAILED, f"the rollback failed as well: {reason}", watch)
+def _no_way(reason: str) -> Ended:
+    return Ended(Outcome.FAILED, f"the rollback failed as well: {reason}")
 
 
-def _where_to_go_back(service: Service, rules: Rules, tasks: Sequence[Mapping[str, Any]]) -> Image | None:
-    """Where a failed roll-out goes back to, or None where it may not or cannot.
+def _where_to_go_back(case: Case) -> Image | None:
+    """Return where a failed roll-out goes back to, or None where it may not or cannot.
 
     Raises:
         LabelError: `deployer.rollback` or `deployer.enable` is neither true nor false.
     """
+    service = case.snapshot.service
     # Turned off since the roll-out began, it is left alone.
-    ours = service.flag("deployer.enable", default=True) and service.carries(rules.filter_label)
+    ours = service.flag("deployer.enable", default=True) and service.carries(case.rules.filter_label)
     # A job that went back would run the old image again: what it has done is done.
-    if not ours or service.is_job or not service.flag("deployer.rollback", rules.rollback):
+    if not ours or service.is_job or not service.flag("deployer.rollback", case.rules.rollback):
         return None
-    return way_back(service, tasks)
+    return way_back(case.snapshot, case.failures)
 
 
-def _went_back(core: Core, look: Look, request: Request, watch: Watch) -> Report:
-    reason = watch.going_back or look.service.state.reason or "rolled back"
-    if request.rollback and watch.going_back:
-        return core.report(
-            look, request, Outcome.FAILED, f"the engine took the rollback back: {reason}", watch
-        )
-    return core.report(look, request, Outcome.ROLLED_BACK, reason, watch)
+# -- when the service has left what this deployment wrote ---------------------------------------------
 
 
-def _looked(watch: Watch | None, look: Look) -> Watch:
-    """The watch after this look; time in which nobody looked does not count."""
-    now = look.now.isoformat()
-    if watch is None:
-        state = look.service.state
-        return Watch(state.task or "", state.image or "", state.previous, state.at or now, now)
-    gap = (look.now - datetime.fromisoformat(watch.looked_at)).total_seconds()
-    return replace(watch, looked_at=now, watched=watch.watched + min(max(gap, 0.0), UNWATCHED_SECONDS))
+def _not_mine(case: Case, watch: Watch, timeout: float) -> Decision:
+    snapshot, progress = case.snapshot, case.snapshot.progress
+    current, mine = snapshot.service.image, Image.find(watch.image)
+    if current is None:
+        return Ended(Outcome.SUPERSEDED, "the service runs no image any more")
+    same = mine is not None and current.digest == mine.digest and current.same_repository(mine)
+    if snapshot.rolled_back and not same:
+        return _rolled_back(case, watch, timeout)
+    if not same:
+        return Ended(Outcome.SUPERSEDED, _who_came(snapshot))
+    who = "somebody else wrote to the service during the roll-out"
+    if progress.phase is Phase.CONVERGED or (progress.phase is Phase.REVERTED and progress.all_up):
+        return Ended(Outcome.SUPERSEDED, f"{who}; it still wants this image: {_count(snapshot)}")
+    if progress.phase is Phase.PAUSED or watch.watched >= timeout:
+        why = progress.reason or "not converged"
+        return Ended(Outcome.SUPERSEDED, f"{who}, and is left to them: {_count(snapshot)}, {why}")
+    return LookAgain(_next_look(watch), f"{who}: {_count(snapshot)}")
 
 
-def _ended_long_ago(look: Look, timeout: float) -> bool:
-    """A repeated message of a deployment that has ended: a node lost since then is no failed roll-out.
-
-    With failure action `continue` the engine says `completed` of tasks that crash: where they do, the
-    deployment has its whole time, also if the message of its first look was lost.
-    """
-    service = look.service
-    if service.update_state != "completed":
-        return False
-    began = datetime.fromisoformat(service.state.at) if service.state.at else None
-    recent = began is not None and (look.now - began).total_seconds() < timeout
-    return not (recent and have_failed(service, look.tasks))
+def _who_came(snapshot: Snapshot) -> str:
+    state, image = snapshot.service.state, snapshot.service.image_text
+    if not snapshot.ours:
+        return f"somebody else updated the service, to {image}"
+    if state.by == "rollback":
+        return f"the service was rolled back to {image}: {state.reason or 'by hand'}"
+    origin = f"event {state.event}" if state.event else f"a deployment ({state.by})"
+    return f"{origin} updated the service, to {image}"
 
 
-def _failure(look: Look, watch: Watch, timeout: float) -> str | None:
-    progress = look.progress
-    if progress.phase is Phase.PAUSED:
-        return progress.reason or "the engine paused the update"
-    service = look.service
-    if service.is_job and progress.reason and not job_lives(service, look.tasks):
-        return progress.reason
-    if watch.watched >= timeout:
-        count = f"{progress.ready}/{progress.wanted}"
-        return f"not converged after {timeout:g} s ({count}): {progress.reason}".rstrip(": ")
-    return None
+def _rolled_back(case: Case, watch: Watch, timeout: float) -> Decision:
+    """Judge a rollback that the target made, or a person with the target's own command."""
+    snapshot, progress = case.snapshot, case.snapshot.progress
+    back, mine = snapshot.service.image_text or "", Image.find(watch.image)
+    failed = mine.digest if mine else None
+    if snapshot.left and snapshot.left.by_operator:
+        return Ended(Outcome.SUPERSEDED, f"somebody rolled the service back, to {back}")
+    if progress.engine_busy:
+        if watch.watched >= timeout:
+            text = f"the engine's rollback has not ended after {timeout:g} s: {progress.reason}"
+            return Ended(Outcome.FAILED, text.rstrip(": "), failed)
+        return LookAgain(_next_look(watch), f"the engine rolls back: {progress.reason}")
+    reason = progress.reason or "the engine rolled back"
+    if watch.going_back:
+        return _no_way(reason)
+    if case.hold or snapshot.service.hold:
+        outcome = Outcome.ROLLED_BACK if progress.all_up else Outcome.FAILED
+        return Ended(outcome, f"the engine rolled back: {reason}", failed)
+    return TakeOver(back, failed, reason)

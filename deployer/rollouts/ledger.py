@@ -25,6 +25,16 @@ TRIES = 10
 
 
 @dataclass(frozen=True)
+class Failure:
+    """A digest that failed, or that somebody went back from."""
+
+    digest: str
+    tag: str | None
+    reason: str
+    at: str
+
+
+@dataclass(frozen=True)
 class Ledger:
     """The labels of the config object as they were read; the write is refused if they have changed since."""
 
@@ -35,6 +45,16 @@ class Ledger:
     def hold(self, service_id: str) -> str | None:
         """Why a service is held, by its own hold or the freeze of all; None if it is not."""
         return self.labels.get(FREEZE) or self.labels.get(HOLD + service_id)
+
+    def failures(self, name: str) -> Mapping[str, Failure]:
+        """Return the remembered failures of a service, by digest."""
+        import json
+
+        try:
+            raw = json.loads(self.labels.get("deployer.failures." + name, "{}"))
+            return {d: Failure(d, *rest) for d, rest in raw.items()}
+        except (ValueError, TypeError):
+            return {}
 
     def slots(self, now: datetime) -> set[str]:
         """The services (ids) that hold a slot."""
@@ -97,6 +117,28 @@ def set_freeze(store: Store, reason: str | None) -> None:
 def set_hold(store: Store, service_id: str, reason: str | None) -> None:
     """Hold a service for a reason, or not (None) any more."""
     amend(store, lambda ledger: _with(ledger, HOLD + service_id, reason))
+
+
+def _failures(store: Store, name: str, change: Callable[[dict[str, Failure]], object]) -> None:
+    import json
+
+    def rewrite(ledger: Ledger) -> dict[str, str]:
+        known = dict(ledger.failures(name))
+        change(known)
+        text = json.dumps({d: [f.tag, f.reason, f.at] for d, f in known.items()}) if known else None
+        return _with(ledger, "deployer.failures." + name, text)
+
+    amend(store, rewrite)
+
+
+def remember(store: Store, name: str, failures: Mapping[str, Failure]) -> None:
+    """Remember failures of a service."""
+    _failures(store, name, lambda known: known.update({d: f for d, f in failures.items() if d not in known}))
+
+
+def forget(store: Store, name: str, digest: str) -> None:
+    """Forget a failure of a service."""
+    _failures(store, name, lambda known: known.pop(digest, None))
 
 
 def take_slot(store: Store, service_id: str, rolling: set[str], width: int, now: datetime) -> bool:

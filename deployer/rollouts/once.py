@@ -1,4 +1,4 @@
-"""A Swarm and registries that are asked each question once, for a look at many services. Pure."""
+"""A target and registries that are asked each question once, for a look at many services."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deployer.errors import DeployerError
 from deployer.model.image import Image
 from deployer.model.service import Manifest
 from deployer.policies.ranking import Tag
-from deployer.rollouts.ports import Credentials, Registry, Swarm
+from deployer.rollouts.ports import Credentials, Registry, Target
 
 T = TypeVar("T")
 
@@ -36,19 +36,19 @@ class _Once:
 
 
 class AskedOnce(_Once):
-    """A Swarm that asks a registry once for each image."""
+    """A target that asks a registry once for each image."""
 
-    def __init__(self, swarm: Swarm) -> None:
+    def __init__(self, target: Target) -> None:
         super().__init__()
-        self._swarm = swarm
+        self._target = target
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._swarm, name)
+        return getattr(self._target, name)
 
     def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
         """What the registry says of an image."""
         # With other credentials it is another question: a fresh token may be good where an old one was not.
-        return self.ask((str(image), credentials), lambda: self._swarm.manifest(image, credentials))
+        return self.ask((str(image), credentials), lambda: self._target.manifest(image, credentials))
 
 
 class ListedOnce(_Once):

@@ -1,16 +1,18 @@
-"""What the core needs of the world: a Swarm to read and write, registries' credentials and tags.
+"""The ports of the core: a target to read and write, and registries with their credentials and tags.
 
-`swarm` and `registry` implement these with the real ones, `testing` in memory.
+`targets` and `registries` implement them with the real ones, `testing` in memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Protocol
 
 from deployer.model.image import Image
-from deployer.model.service import Manifest, Service
+from deployer.model.service import Manifest, Service, State
+from deployer.model.snapshot import Snapshot
 from deployer.policies.ranking import Tag
 from deployer.rollouts.ledger import Ledger
 
@@ -24,26 +26,36 @@ class Credentials:
     host: str = ""
 
 
-class Swarm(Protocol):
-    """The target of deployments, as far as a roll-out needs it."""
+@dataclass(frozen=True)
+class Change:
+    """One write to a service: the state to keep, and the image to run if it is to be another one."""
 
-    def service(self, name: str) -> Service:
-        """Read one service by name or id; NoSuchServiceError if there is none."""
+    state: State
+    image: Image | None = None
+    manifest: Manifest | None = None  # of `image`: the platforms on which its tasks may be placed
+    force: bool = False  # restart the tasks
 
-    def tasks(self, *service_ids: str) -> Sequence[Mapping[str, Any]]:
-        """Read the tasks of services, with those of their recent past."""
 
-    def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
-        """Ask the image's registry what the image is, with these credentials."""
-
-    def update(self, service: Service, spec: Mapping[str, Any], credentials: Credentials | None) -> None:
-        """Write a spec over the version that was read; StaleVersionError if it is no longer the newest."""
+class Target(Protocol):
+    """Where services run, as far as a roll-out needs it; faults are TemporaryError or PermanentError."""
 
     def services(self, *ids: str, keep: Callable[[Service], bool] | None = None) -> Sequence[Service]:
         """Read all services or those of the ids, and return those that `keep` wants."""
 
+    def read(self, name: str, now: datetime) -> Snapshot:
+        """Read one service by name or id; NoSuchServiceError if there is none."""
+
+    def read_all(self, services: Sequence[Service], now: datetime) -> Sequence[Snapshot]:
+        """Read what there is to know of services that have been listed, in few requests."""
+
+    def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
+        """Ask the image's registry what the image is, with these credentials."""
+
+    def apply(self, service: Service, change: Change, credentials: Credentials | None) -> None:
+        """Write a change over the version that was read; StaleVersionError if it is no longer the newest."""
+
     def ledger(self) -> Ledger:
-        """Read what belongs to the whole Swarm."""
+        """Read what belongs to the whole target."""
 
     def write_ledger(self, ledger: Ledger, labels: Mapping[str, str]) -> None:
         """Replace it; StaleVersionError if somebody else has since the read."""

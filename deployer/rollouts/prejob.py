@@ -1,4 +1,4 @@
-"""A Swarm job that runs the new image before a service does, migrations say (label `deployer.pre-job`). Pure.
+"""A job that runs the new image before a service does, migrations say (label `deployer.pre-job`).
 
 The job service itself remembers: it stands at the new digest, and its tasks tell how that went. So a job
 that has failed is not run again by a repeated event, and two services may share one.
@@ -6,18 +6,14 @@ that has failed is not run again by a repeated event, and two services may share
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
 from deployer.model.deployment import Request
-from deployer.model.service import LabelError, Service, State
+from deployer.model.service import LabelError, State
+from deployer.model.snapshot import Phase, Snapshot
 from deployer.rollouts.decision import Rules, Update
-from deployer.targets.swarm.progress import Phase, Progress, job_lives, newest_run
 
 LABEL = "deployer.pre-job"
-ORDERED = "job"  # what a deployment remembers between its looks: the digest that it had the job run
 
 
 @dataclass(frozen=True)
@@ -29,72 +25,57 @@ class Run:
 
 @dataclass(frozen=True)
 class Running:
-    """It runs; `count` says how far it is."""
+    """The job runs; `what` names this run, `count` says how far it is."""
 
     count: str
+    what: str
 
 
 @dataclass(frozen=True)
 class Failed:
-    """It has failed, and the service stays where it is."""
+    """The job has failed, and the service stays where it is."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Done:
-    """It has completed on the new image."""
+    """The job has completed on the new image."""
 
 
-def judge(
-    job: Service,
-    tasks: Sequence[Mapping[str, Any]],
-    progress: Progress,
-    update: Update,
-    request: Request,
-    rules: Rules,
-    now: datetime,
-) -> Run | Running | Failed | Done:
-    """What the job means for an update that is to follow it.
+def judge(job: Snapshot, update: Update, request: Request, rules: Rules) -> Run | Running | Failed | Done:
+    """Return what the job means for an update that is to follow it.
 
     Raises:
         LabelError: the label names something that cannot run first.
     """
-    image = job.image
-    if not job.is_job or image is None or not image.same_repository(update.image):
-        raise LabelError(f"label {LABEL}: {job.name} is no job of the repository {update.image.name}")
-    mine = job.state.task == request.task or request.quiet.get(ORDERED) == update.image.digest
-    count = f"{progress.ready}/{progress.wanted}"
-    timeout = job.seconds("deployer.timeout", rules.rollout_timeout)
-    began = _began(job, tasks)
-    overdue = began is not None and (now - began).total_seconds() > timeout
+    service, image = job.service, job.service.image
+    if not service.is_job or image is None or not image.same_repository(update.image):
+        raise LabelError(f"label {LABEL}: {service.name} is no job of the repository {update.image.name}")
+    alive = job.job is not None and job.job.alive
+    began = job.job.began_at.isoformat() if job.job and job.job.began_at else "soon"
+    running = Running(f"{job.progress.ready}/{job.progress.wanted}", f"run of {service.name} since {began}")
+    timeout = service.seconds("deployer.timeout", rules.rollout_timeout)
+    overdue = request.waiting.get(running.what, 0.0) >= timeout
+    mine = service.state.task == request.task or request.pre_job == update.image.digest
     if image.digest != update.image.digest or (request.force and not mine):
-        if job_lives(job, tasks) and not overdue:
-            return Running(count)  # what migrates is not to be killed half-way
-        at = now.isoformat(timespec="milliseconds")
-        state = State(
-            image=str(update.image),
-            previous=job.image_text if image.digest else None,
-            task=request.task,
-            event=request.event,
-            by="pre-job",
-            at=at,
-        )
-        return Run(state)
-    if progress.phase is Phase.CONVERGED:
+        # A migration under way, whoever began it, is not to be killed half-way.
+        return running if alive and not overdue else Run(_state(job, update, request))
+    if job.progress.phase is Phase.CONVERGED:
         return Done()
     if overdue:
-        return Failed(f"not complete after {timeout:g} s ({count}): {progress.reason}".rstrip(": "))
-    if progress.reason and not job_lives(job, tasks):
-        return Failed(progress.reason)
-    return Running(count)
+        text = f"not complete after {timeout:g} s ({running.count}): {job.progress.reason}"
+        return Failed(text.rstrip(": "))
+    return Failed(job.progress.reason) if job.progress.reason and not alive else running
 
 
-def _began(job: Service, tasks: Sequence[Mapping[str, Any]]) -> datetime | None:
-    """When this run began: as we wrote it, else by its tasks."""
-    if job.state.at and job.state.image == job.image_text:
-        return datetime.fromisoformat(job.state.at)
-    times = [
-        datetime.fromisoformat(task["CreatedAt"]) for task in newest_run(job, tasks) if task.get("CreatedAt")
-    ]
-    return min(times, default=None)
+def _state(job: Snapshot, update: Update, request: Request) -> State:
+    image = job.service.image
+    return State(
+        image=str(update.image),
+        previous=job.service.image_text if image and image.digest else None,
+        task=request.task,
+        event=request.event,
+        by="pre-job",
+        at=job.now.isoformat(timespec="milliseconds"),
+    )

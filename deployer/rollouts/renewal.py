@@ -16,10 +16,12 @@ from datetime import datetime, timedelta
 
 from deployer.errors import DeployerError, StaleVersionError
 from deployer.model.image import Image
-from deployer.model.service import Service, State, revise
-from deployer.rollouts.core import Core, Look
-from deployer.rollouts.rollback import rolled_back_from, way_back
-from deployer.targets.swarm.progress import Phase
+from deployer.model.service import Service, State
+from deployer.model.snapshot import Phase, Snapshot
+from deployer.rollouts.core import Core, known_failures
+from deployer.rollouts.ledger import Ledger
+from deployer.rollouts.ports import Change
+from deployer.rollouts.rollback import way_back
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ def refresh(core: Core, max_age: timedelta) -> list[str]:
         TemporaryError: the Swarm cannot answer now.
     """
     now = core.clock()
-    services = [s for s in core.swarm.services() if s.carries(core.rules.filter_label)]
+    services = [s for s in core.target.services() if s.carries(core.rules.filter_label)]
     due = [(age(s, now), s) for s in services if _needs(s) and age(s, now) > _limit(s, max_age)]
     due.sort(key=lambda one: one[0], reverse=True)
     chosen = [s for n, (old, s) in enumerate(due) if n < AT_ONCE or old > DANGER]
@@ -70,8 +72,7 @@ def age(service: Service, now: datetime) -> timedelta:
     if stored := service.state.credentials_since:
         return now - stored
     # Whoever wrote it last has, with luck, sent credentials along.
-    written = service.raw.get("UpdatedAt") or service.raw.get("CreatedAt")
-    return now - datetime.fromisoformat(written) if written else timedelta.max
+    return now - datetime.fromisoformat(service.written_at) if service.written_at else timedelta.max
 
 
 def _needs(service: Service) -> bool:
@@ -86,45 +87,32 @@ def _limit(service: Service, max_age: timedelta) -> timedelta:
 
 
 def _renew(core: Core, service_id: str) -> bool:
-    look = core.look(service_id)
-    service = look.service
-    if service.image is None or look.progress.engine_busy or look.progress.phase is Phase.PAUSED:
+    snapshot = core.read(service_id)
+    service, progress = snapshot.service, snapshot.progress
+    if service.image is None or progress.engine_busy or progress.phase is Phase.PAUSED:
         return False
-    if _is_fresh(core, look) and service.update_state is None and look.progress.phase is not Phase.CONVERGED:
-        return False  # the engine has not said anything of it yet
+    if snapshot.ours and snapshot.untouched and progress.leftovers:
+        return False  # the engine has not said anything of our own write yet
     credentials = core.registry.credentials(service.image, service.login)
     if credentials is None:
         return False
-    core.swarm.update(service, revise(service, _kept(look)), credentials)
+    core.target.apply(service, Change(_kept(snapshot, core.target.ledger())), credentials)
     log.info("Renewed the registry credentials of service %s", service.name)
     return True
 
 
-def _is_fresh(core: Core, look: Look) -> bool:
-    """Whether an update of ours may still be on its way; a service that lacks a node is not."""
-    at = look.service.state.at
-    return at is not None and (look.now - datetime.fromisoformat(at)).total_seconds() < core.timeout(
-        look.service
-    )
-
-
-def _kept(look: Look) -> State:
-    """What the service must remember, with all that the write takes away from the engine."""
-    service = look.service
-    state = service.state.with_failure(rolled_back_from(service, look.tasks))
-    if state.image and state.image != service.image_text:
-        # Somebody moved it away from what we wrote, which must stay known.
-        state = state.with_failure(Image.parse(state.image).digest)
+def _kept(snapshot: Snapshot, ledger: Ledger) -> State:
+    """Return the state to write, with all that the write takes away from the engine's own memory."""
+    service, state = snapshot.service, snapshot.service.state
+    failures = known_failures(snapshot, ledger)
+    for digest in failures:
+        state = state.with_failure(digest)
     if state.previous is None:
-        before = service.previous_image
-        back = (
-            before
-            if before and before.digest and _differs(before, service)
-            else way_back(service, look.tasks)
-        )
-        usable = back is not None and back.digest not in state.failures
-        state = replace(state, previous=str(back) if usable else None)
-    return replace(state, credentials_at=look.now.isoformat(timespec="seconds"))
+        before = Image.find(snapshot.before)
+        usable = before and before.digest and before.digest not in failures and _differs(before, service)
+        back = before if usable else way_back(snapshot, failures)
+        state = replace(state, previous=str(back) if back else None)
+    return replace(state, credentials_at=snapshot.now.isoformat(timespec="seconds"))
 
 
 def _differs(image: Image, service: Service) -> bool:

@@ -1,81 +1,70 @@
-"""Where a service can go back to, and what has to be remembered when it does. Pure."""
+"""Where a service can go back to, and what has to be remembered when it does."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime
-from typing import Any
 
 from deployer.model.image import Image
-from deployer.model.service import Service, State
-from deployer.targets.swarm.progress import Phase, Progress, former_images, image_of
+from deployer.model.service import State
+from deployer.model.snapshot import Phase, Progress, Snapshot
 
 
-def way_back(service: Service, tasks: Sequence[Mapping[str, Any]]) -> Image | None:
-    """The image to go back to: remembered on the service or, after a `docker stack deploy`, by the Swarm."""
-    remembered = [service.state.previous] if service.state.previous else []
-    current = service.image
-    for text in remembered + former_images(tasks):
+def way_back(snapshot: Snapshot, failures: Collection[str]) -> Image | None:
+    """Return the image to go back to: remembered on the service or, after a `docker stack deploy`, by tasks.
+
+    Args:
+        snapshot: the service as it is now.
+        failures: digests that are no way back.
+    """
+    current = snapshot.service.image
+    remembered = [snapshot.service.state.previous] if snapshot.service.state.previous else []
+    for text in [*remembered, *snapshot.former_images]:
         candidate = Image.find(text)
-        if not current or not candidate or not candidate.digest or candidate.digest in service.state.failures:
+        if not current or not candidate or not candidate.digest or candidate.digest in failures:
             continue
         if candidate.digest != current.digest and candidate.same_repository(current):
             return candidate
     return None
 
 
-def way_back_after(
-    service: Service, target: Image, progress: Progress, tasks: Sequence[Mapping[str, Any]]
-) -> str | None:
-    """The way back after an update to `target`: what runs now, if it runs well, else what ran before."""
-    current = service.image
-    if current and current.digest and _good(progress):
-        return str(current) if current.digest != target.digest else service.state.previous
-    back = way_back(service, tasks)
+def way_back_after(snapshot: Snapshot, target: Image, failures: Collection[str]) -> str | None:
+    """Return the way back after an update: what runs now, if it runs well, else what ran before."""
+    current = snapshot.service.image
+    if current and current.digest and _is_good(snapshot):
+        return str(current) if current.digest != target.digest else snapshot.service.state.previous
+    back = way_back(snapshot, failures)
     return str(back) if back and back.digest != target.digest else None
 
 
-def _good(progress: Progress) -> bool:
+def _is_good(snapshot: Snapshot) -> bool:
+    # A service that goes back runs what was good before, however far it is. Its own way back is older.
+    if snapshot.rolled_back or (snapshot.ours and snapshot.service.state.by == "rollback"):
+        return True
+    return _runs_well(snapshot.progress)
+
+
+def _runs_well(progress: Progress) -> bool:
     # A service that lost a node is short of tasks, but its image is none the worse.
     degraded = progress.phase is Phase.ROLLING and not progress.engine_busy and progress.ready > 0
     return degraded or progress.phase in {Phase.CONVERGED, Phase.REVERTED}
 
 
-def given_up(
-    service: Service,
-    tasks: Sequence[Mapping[str, Any]],
-    task: str,
-    back: Image,
-    failed: str | None,
-    reason: str,
-    now: datetime,
-) -> State:
-    """What to remember when a service goes back: the digests that failed, why, and no further way back.
+def gone_back(snapshot: Snapshot, task: str, back: str, failed: str | None, reason: str) -> State:
+    """Return the state of a service that goes back: the digests that failed, why, and no further way back.
 
-    One of them is what the engine has just left: that is known from its UpdateStatus, which the write clears.
+    One of them may be what the target has just left. It is known from what the write overwrites.
     """
+    left = snapshot.left.digest if snapshot.left else None
+    kept = snapshot.service.state.with_failure(left).with_failure(failed)
     return replace(
-        service.state.with_failure(failed).with_failure(rolled_back_from(service, tasks)),
-        image=str(back),
+        kept.without_failure(Image.parse(back).digest),
+        image=back,
         previous=None,
         reason=reason,
         task=task,
-        done=service.state.done_before(task),
+        done=snapshot.service.state.done_before(task),
         by="rollback",
-        at=now.isoformat(timespec="milliseconds"),
+        at=snapshot.now.isoformat(timespec="milliseconds"),
+        restart=None,
     )
-
-
-def rolled_back_from(service: Service, tasks: Sequence[Mapping[str, Any]]) -> str | None:
-    """The digest that the engine (or `docker service rollback`) has just left, from the Swarm's own history.
-
-    The engine takes our labels back together with the image, but not its tasks.
-    """
-    if not service.is_rolling_back:
-        return None
-    left = [task for task in tasks if image_of(task) not in {None, service.image_text}]
-    if not left:
-        return None
-    newest = max(left, key=lambda task: str(task.get("CreatedAt", "")))
-    return str(image_of(newest)).partition("@")[2] or None

@@ -1,4 +1,4 @@
-"""What to do with one service, decided from facts alone: a value, which the caller carries out.
+"""The rules of a deployment: what to do with one service, decided from facts alone, as a value.
 
 Every rule about order, holds, memory of failure and waiting stands here, and nowhere else, in two steps:
 `choose` says which image the registry is to be asked about (or why not to ask), `decide` what to do with
@@ -8,23 +8,21 @@ the answer. Events are hints, the registry is the truth: no rule trusts the dige
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 
 from deployer.errors import InvalidReferenceError
 from deployer.model.deployment import Outcome
 from deployer.model.image import Image
-from deployer.model.service import State
+from deployer.model.service import Service, State
+from deployer.model.snapshot import Phase, Snapshot
 from deployer.policies.labels import check
 from deployer.policies.patterns import glob
 from deployer.policies.tag_policy import Policy
 from deployer.policies.window import Window
 from deployer.rollouts.decision import Case, Found, Skip, Stop, Update, Wait
-from deployer.rollouts.rollback import given_up, rolled_back_from, way_back, way_back_after
-from deployer.targets.swarm.progress import Phase, under_way
+from deployer.rollouts.rollback import gone_back, way_back, way_back_after
 
-LOOK_SECONDS = 3.0  # between two looks at a roll-out of somebody else's
+SETTLE = "settle "  # begins the name of a wait for a tag to be quiet
 WINDOW_SECONDS = 900.0  # between two looks at a window that is shut, and SQS's longest delay
-UPDATER_SECONDS = 5.0  # in which the engine takes up an update and says so
 
 
 def choose(case: Case) -> Image | Stop:
@@ -76,25 +74,25 @@ def _held_by_command(case: Case) -> Stop | None:
 
 
 def _runs_no_image(case: Case) -> Stop | None:
-    if case.service.image is not None:
+    if case.snapshot.service.image is not None:
         return None
     return Skip(Outcome.IGNORED, "it runs no image (a plugin, a network attachment or no valid reference)")
 
 
 def _not_ours(case: Case) -> Stop | None:
     wanted = case.rules.filter_label
-    if case.service.carries(wanted):
+    if case.snapshot.service.carries(wanted):
         return None
     return Skip(Outcome.IGNORED, f"it does not carry the label {wanted} (DEPLOYER_FILTER_LABEL)")
 
 
 def _turned_off(case: Case) -> Stop | None:
-    enabled = case.service.flag("deployer.enable", default=True)
+    enabled = case.snapshot.service.flag("deployer.enable", default=True)
     return None if enabled else Skip(Outcome.IGNORED, "label deployer.enable=false")
 
 
 def _is_job(case: Case) -> Stop | None:
-    if not case.service.is_job or case.service.flag("deployer.run-job", default=False):
+    if not case.snapshot.service.is_job or case.snapshot.service.flag("deployer.run-job", default=False):
         return None
     return Skip(
         Outcome.IGNORED,
@@ -103,26 +101,35 @@ def _is_job(case: Case) -> Stop | None:
 
 
 def _held_by_label(case: Case) -> Stop | None:
-    held = None if case.request.rollback else case.service.hold
+    held = None if case.request.rollback else case.snapshot.service.hold
     return Skip(Outcome.HELD, f"held: {held}") if held else None
 
 
 def _not_again(case: Case) -> Stop | None:
     # What a tag means may be looked up as often as one likes; what a person asked for is done once.
-    if case.request.by_itself or case.request.task not in case.service.state.former_tasks:
+    if case.request.by_itself or case.request.task not in case.snapshot.service.state.former_tasks:
         return None
     return Skip(Outcome.SUPERSEDED, "this deployment has ended, and others have come after it")
+
+
+def _saw_something_else(case: Case) -> Stop | None:
+    seen, image = case.request.seen, case.snapshot.service.image
+    if not seen or image is None or image.digest == seen:
+        return None
+    return Skip(
+        Outcome.SUPERSEDED, f"the service ran {seen} when this was asked for, and runs {image.digest} now"
+    )
 
 
 def _labels_understood(case: Case) -> Stop | None:
     # Later would be too late: some of them say what becomes of an update that has been written.
     if not case.request.rollback:
-        check(case.service)
+        check(case.snapshot.service)
     return None
 
 
 def _follows_nothing(case: Case) -> Stop | None:
-    if not case.request.follows or not Policy.of(case.service.labels).off:
+    if not case.request.follows or not Policy.of(case.snapshot.service.labels).off:
         return None
     return Skip(Outcome.IGNORED, "label deployer.policy=none")
 
@@ -141,6 +148,7 @@ _LEAVE_ALONE: Sequence[tuple[str, Callable[[Case], Stop | None]]] = (
 _BEFORE: Sequence[tuple[str, Callable[[Case], Stop | None]]] = (
     *_LEAVE_ALONE,
     ("it has not been done before", _not_again),
+    ("it runs what it ran when this was asked for", _saw_something_else),
     ("it runs an image", _runs_no_image),
     ("it may run again", _is_job),
     ("its labels can be understood", _labels_understood),
@@ -150,11 +158,11 @@ _BEFORE: Sequence[tuple[str, Callable[[Case], Stop | None]]] = (
 
 
 def _wanted(case: Case) -> Image | Skip:
-    current = case.service.image
+    current = case.snapshot.service.image
     if current is None:
         return Skip(Outcome.IGNORED, "it runs no image")
     if case.request.rollback:
-        back = way_back(case.service, case.tasks)
+        back = way_back(case.snapshot, case.failures)
         return back or Skip(Outcome.FAILED, "there is no former image to go back to")
     if case.request.image is not None:
         return _other_image(current, case.request.image, case)
@@ -198,52 +206,36 @@ def _already_there(found: Found) -> Stop | None:
         return Skip(
             Outcome.SUPERSEDED, "stale: the tag has moved on since this push, to what the service has"
         )
-    if case.request.by == "manual" and case.progress.engine_busy:
-        return Wait(LOOK_SECONDS, "this digest is being rolled out already")
+    if case.request.by == "manual" and case.snapshot.progress.engine_busy:
+        return Wait("this digest is being rolled out already", "roll-out")
     return Skip(Outcome.UNCHANGED, "the service has this digest")
 
 
 def _runs(case: Case, target: Image) -> bool:
-    """Whether the service has this image already."""
-    if case.service.image_text == str(target):
+    """Return whether the service has this image already."""
+    service = case.snapshot.service
+    if service.image_text == str(target):
         return True
     # The same digest under another tag: a new name alone is worth no restart, unless a person wants it.
-    current = case.service.image
+    current = service.image
     same = current is not None and current.digest == target.digest and current.same_repository(target)
     return same and case.request.follows
 
 
 def _goes_back_already(found: Found) -> Stop | None:
     case = found.case
-    if case.request.rollback and case.progress.engine_busy and case.service.state.by == "rollback":
+    if not case.request.rollback or not case.snapshot.progress.engine_busy:
+        return None
+    if case.snapshot.rolled_back or case.snapshot.service.state.by == "rollback":
         return Skip(Outcome.SUPERSEDED, "a rollback is under way already")
     return None
 
 
 def _failed_before(found: Found) -> Stop | None:
-    state = found.case.service.state
-    if _insists(found) or found.manifest.digest not in state.failures:
+    why = found.case.failures.get(found.manifest.digest)
+    if why is None or _insists(found):
         return None
-    return Skip(
-        Outcome.HELD, f"this digest was given up before ({state.reason or 'no reason known'}); {OVERRIDE}"
-    )
-
-
-def _was_rolled_back(found: Found) -> Stop | None:
-    service = found.case.service
-    if _insists(found) or rolled_back_from(service, found.case.tasks) != found.manifest.digest:
-        return None
-    return Skip(Outcome.HELD, f"this digest was rolled back from ({service.update_message}); {OVERRIDE}")
-
-
-def _was_moved_away_from(found: Found) -> Stop | None:
-    service = found.case.service
-    ours = service.state.image
-    if _insists(found) or not ours or ours == service.image_text:
-        return None
-    if not ours.endswith(found.manifest.digest):
-        return None
-    return Skip(Outcome.HELD, f"somebody moved the service away from this digest; {OVERRIDE}")
+    return Skip(Outcome.HELD, f"this digest was given up before ({why or 'no reason known'}); {OVERRIDE}")
 
 
 def _insists(found: Found) -> bool:
@@ -253,32 +245,26 @@ def _insists(found: Found) -> bool:
 
 def _not_quiet_yet(found: Found) -> Stop | None:
     case, digest = found.case, found.manifest.digest
-    if case.request.by != "event":
+    if not case.request.by_itself:
         return None
-    settle = case.service.seconds("deployer.settle", case.rules.settle)
-    if not settle:
-        return None
-    since = case.now
-    if case.request.quiet.get("digest") == digest:
-        since = datetime.fromisoformat(case.request.quiet["since"])
-    left = settle - (case.now - since).total_seconds()
-    if left <= 0:
-        return None
-    quiet = {"digest": digest, "since": since.isoformat()}
-    return Wait(left, f"the tag must be quiet for {settle:g} s", quiet)
+    settle = case.snapshot.service.seconds("deployer.settle", case.rules.settle)
+    what = f"{SETTLE}{digest}"
+    left = settle - case.request.waiting.get(what, 0.0)
+    return Wait(f"the tag must be quiet for {settle:g} s", what, seconds=left) if left > 0 else None
 
 
 def _outside_its_window(found: Found) -> Stop | None:
     case = found.case
-    text = case.service.labels.get("deployer.window", "").strip()
+    text = case.snapshot.service.labels.get("deployer.window", "").strip()
     if not text or not case.request.by_itself:
         return None
     window = Window.parse(text)
-    if window.is_open(case.now):
+    if window.is_open(case.snapshot.now):
         return None
-    opens = window.opens_at(case.now)
-    seconds = max(1.0, min((opens - case.now).total_seconds(), WINDOW_SECONDS))
-    return Wait(seconds, f"outside its window, which opens at {opens:%Y-%m-%d %H:%M} UTC", patient=True)
+    opens = window.opens_at(case.snapshot.now)
+    seconds = max(1.0, min((opens - case.snapshot.now).total_seconds(), WINDOW_SECONDS))
+    text = f"outside its window, which opens at {opens:%Y-%m-%d %H:%M} UTC"
+    return Wait(text, "window", seconds=seconds, patient=True)
 
 
 def _comes_after_another(found: Found) -> Stop | None:
@@ -286,43 +272,52 @@ def _comes_after_another(found: Found) -> Stop | None:
     if after is None or not case.request.by_itself:
         return None
     other, image = after.service, after.service.image
-    if image is not None and image.same_repository(found.wanted):
+    # Of a service that follows another tag it is enough that it stands.
+    if image is not None and _follows_too(other, image, found.wanted):
         if digest in other.state.failures:
             return Skip(Outcome.HELD, f"{other.name}, which goes first, failed with this digest")
         if image.digest != digest:
-            return Wait(LOOK_SECONDS, f"{other.name} goes first")
-    # What an operator, or the engine, has taken back stands as well as what was updated.
-    stands = after.progress.phase is Phase.REVERTED and after.progress.ready >= after.progress.wanted
-    if after.progress.phase is not Phase.CONVERGED and not stands:
-        return Wait(LOOK_SECONDS, f"{other.name} goes first, and is {after.progress.phase}")
+            return Wait(f"{other.name} goes first", "after")
+    if not _stands(after):
+        return Wait(f"{other.name} goes first, and is {after.progress.phase}", "after")
     return None
 
 
-def _rolls_already(found: Found) -> Stop | None:
-    case = found.case
-    if case.request.rollback or case.service.flag("deployer.replace", default=False):
-        return None
-    timeout = case.service.seconds("deployer.timeout", case.rules.rollout_timeout)
-    if not under_way(case.service, case.now, timeout) and not _just_written(case):
-        return None
-    count = f"{case.progress.ready}/{case.progress.wanted}"
-    return Wait(LOOK_SECONDS, f"a roll-out is under way ({count}); {found.manifest.digest} is next")
-
-
-def _just_written(case: Case) -> bool:
-    """Whether our own write is so fresh that the engine's updater may not have taken it up yet."""
-    service = case.service
-    if service.update_state or service.state.image != service.image_text or not service.state.at:
+def _follows_too(other: Service, image: Image, wanted: Image) -> bool:
+    if not image.same_repository(wanted):
         return False
-    return 0 <= (case.now - datetime.fromisoformat(service.state.at)).total_seconds() < UPDATER_SECONDS
+    policy = Policy.of(other.labels)
+    return image.same_tag(wanted) or bool(
+        image.tag and wanted.tag and policy.may_follow(image.tag, wanted.tag)
+    )
+
+
+def _stands(after: Snapshot) -> bool:
+    # What an operator, or the engine, has taken back stands as well as what was updated.
+    progress = after.progress
+    return progress.phase is Phase.CONVERGED or (progress.phase is Phase.REVERTED and progress.all_up)
+
+
+def _rolls_already(found: Found) -> Stop | None:
+    case, service = found.case, found.case.snapshot.service
+    if case.request.rollback or service.flag("deployer.replace", default=False):
+        return None
+    timeout = service.seconds("deployer.timeout", case.rules.rollout_timeout)
+    if not (service.rolls(case.snapshot.now, timeout) or _just_written(case.snapshot)):
+        return None
+    count = f"{case.snapshot.progress.ready}/{case.snapshot.progress.wanted}"
+    return Wait(f"a roll-out is under way ({count}); {found.manifest.digest} is next", "roll-out")
+
+
+def _just_written(snapshot: Snapshot) -> bool:
+    """Return whether our own write is so fresh that the target has not taken it up yet."""
+    return snapshot.ours and snapshot.untouched and snapshot.progress.leftovers
 
 
 _AFTER: Sequence[tuple[str, Callable[[Found], Stop | None]]] = (
     ("it is not there already", _already_there),
     ("no rollback is under way", _goes_back_already),
     ("the digest has not failed before", _failed_before),
-    ("nobody rolled back from it", _was_rolled_back),
-    ("nobody moved away from it", _was_moved_away_from),
     ("the tag has been quiet for long enough", _not_quiet_yet),
     ("its window is open", _outside_its_window),
     ("the service that goes first is there", _comes_after_another),
@@ -332,18 +327,21 @@ _AFTER: Sequence[tuple[str, Callable[[Found], Stop | None]]] = (
 
 def _state(found: Found) -> State:
     case, request, target = found.case, found.case.request, found.target
+    service, snapshot = case.snapshot.service, case.snapshot
     if request.rollback:
-        failed = case.service.image.digest if case.service.image else None
-        return given_up(
-            case.service, case.tasks, request.task, target, failed, "rolled back by hand", case.now
-        )
+        failed = service.image.digest if service.image else None
+        return gone_back(snapshot, request.task, str(target), failed, "rolled back by hand")
+    restarts = service.image is not None and service.image.digest == target.digest
+    kept = service.state.with_failure(snapshot.left.digest if snapshot.left else None)
     return State(
         image=str(target),
-        previous=way_back_after(case.service, target, case.progress, case.tasks),
+        previous=way_back_after(snapshot, target, case.failures),
+        failed=kept.without_failure(target.digest).failed,
         task=request.task,
-        done=case.service.state.done_before(request.task),
+        done=service.state.done_before(request.task),
         event=request.event,
         by=request.by,
-        at=case.now.isoformat(timespec="milliseconds"),
+        at=snapshot.now.isoformat(timespec="milliseconds"),
         pushed_at=request.pushed_at,
+        restart="true" if restarts else None,
     )

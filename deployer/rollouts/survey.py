@@ -14,12 +14,12 @@ from deployer.errors import DeployerError
 from deployer.model.deployment import Outcome, Request
 from deployer.model.image import Image
 from deployer.model.service import LabelError, Service
-from deployer.rollouts.core import Core
-from deployer.rollouts.decision import Case, Found, Skip, Stop, Update
+from deployer.model.snapshot import Phase, Progress, Snapshot
+from deployer.rollouts.core import Core, case_of
+from deployer.rollouts.decision import Found, Skip, Stop, Update, Wait
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.once import AskedOnce, ListedOnce
-from deployer.rollouts.rules import choose, decide
-from deployer.targets.swarm.progress import Phase, Progress
+from deployer.rollouts.rules import SETTLE, choose, decide
 
 T = TypeVar("T")
 IDLE = Progress(Phase.CONVERGED, 0, 0)
@@ -58,11 +58,11 @@ def survey(core: Core) -> Survey:
     Raises:
         TemporaryError: the Swarm cannot answer now.
     """
-    swarm, registry = AskedOnce(core.swarm), ListedOnce(core.registry)
-    asking = replace(core, swarm=swarm, registry=registry)
-    ledger = swarm.ledger()
+    target, registry = AskedOnce(core.target), ListedOnce(core.registry)
+    asking = replace(core, target=target, registry=registry)
+    ledger = target.ledger()
     behind, faults, seen = [], [], 0
-    for service in swarm.services():
+    for service in target.services():
         if service.image is None or not service.carries(core.rules.filter_label):
             continue
         seen += 1
@@ -75,23 +75,25 @@ def survey(core: Core) -> Survey:
             continue
         if found:
             behind.append(found)
-    return Survey(seen, len({image for image, _ in swarm.asked}), tuple(behind), tuple(faults))
+    return Survey(seen, len({image for image, _ in target.asked}), tuple(behind), tuple(faults))
 
 
 def _compare(core: Core, service: Service, ledger: Ledger) -> Behind | None:
     request = Request("-", by="reconcile")
     # The tasks of a service are read only if it is behind.
-    case = Case(service, request, core.rules, (), IDLE, core.clock(), ledger.hold(service.id))
+    case = case_of(Snapshot(service, IDLE, core.clock()), request, core.rules, ledger)
     step: Image | Stop | Update = choose(case)
     ignored = isinstance(step, Skip) and step.outcome is Outcome.IGNORED
     if ignored or service.image is None:
         return None
-    wanted = core.followed(service, service.image.without_digest())
+    wanted = core.followed(service, service.image.without_digest(), case.failures)
     manifest, _ = core.manifest(wanted, service.login)
     if service.image.digest == manifest.digest:
         return None
     if isinstance(step, Image):
-        step = decide(Found(core.case(core.look(service.id), request), wanted, manifest))
+        step = decide(Found(core.case(core.read(service.id), request, ledger), wanted, manifest))
+    # Waiting for the tag to be quiet is what its own deployment does.
+    begins = isinstance(step, Update) or (isinstance(step, Wait) and step.what.startswith(SETTLE))
     target = str(wanted.with_digest(manifest.digest))
     reason = "" if isinstance(step, Update | Image) else step.reason
-    return Behind(service.name, service.id, str(service.image), target, isinstance(step, Update), reason)
+    return Behind(service.name, service.id, str(service.image), target, begins, reason)

@@ -83,7 +83,8 @@ class DeploymentMessage(Message):
     service_id: str | None = None
     notify: str | None = None  # the service's label `deployer.notify`, for an end without the engine
     watch: Watch | None = None
-    quiet: dict[str, str] = {}
+    waiting: dict[str, float] = {}  # seconds, for each thing that was waited for
+    pre_job: str | None = None  # the digest that the deployment had the job run that goes first
 
     @classmethod
     def decode(cls, body: object) -> Self:
@@ -92,6 +93,9 @@ class DeploymentMessage(Message):
         watch, later = given.get("watch"), given.get("watch_later")
         if isinstance(watch, Mapping) and isinstance(later, Mapping):
             given["watch"] = {**later, **watch}
+        quiet = given.get("quiet")  # of the first version
+        if isinstance(quiet, Mapping) and quiet.get("job"):
+            given.setdefault("pre_job", quiet["job"])
         return super().decode(given)
 
     def encode(self) -> dict[str, Any]:
@@ -110,8 +114,14 @@ class DeploymentMessage(Message):
             deployment_id: the id of the task.
             asked: further fields of the request, from the task's own arguments.
         """
-        mine = {"by": self.by, "event": self.event, "hint": self.hint, "pushed_at": self.pushed_at}
-        return Request(deployment_id, **{**mine, "quiet": self.quiet, **asked})
+        mine: dict[str, Any] = {
+            "by": self.by,
+            "event": self.event,
+            "hint": self.hint,
+            "pushed_at": self.pushed_at,
+        }
+        mine |= {"waiting": self.waiting, "pre_job": self.pre_job}
+        return Request(deployment_id, **{**mine, **asked})
 
     def after(self, step: Again) -> Self:
         """Return what to remember after a look that worked.
@@ -119,8 +129,8 @@ class DeploymentMessage(Message):
         A roll-out that has begun, and a wait that may last, take nothing from the patience for what follows.
         """
         waited = 0.0 if step.watch or step.patient else self.waited
-        update = {"watch": step.watch, "quiet": dict(step.quiet), "faults": 0, "waited": waited}
-        return self.model_copy(update=update)
+        update = {"watch": step.watch, "waiting": dict(step.waiting), "pre_job": step.pre_job}
+        return self.model_copy(update={**update, "faults": 0, "waited": waited})
 
 
 def describe(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str]:

@@ -85,7 +85,7 @@ def _give_up(
     else:
         outcome, reason = Outcome.FAILED, f"gave up waiting: {reason}"
     try:
-        return Ended(deployer.report(deployer.look(service), request, outcome, reason, watch))
+        return Ended(deployer.report(deployer.read(service), request, outcome, reason, watch))
     except DeployerError:  # the engine may be the reason, so the message has to tell
         image, previous = (watch.image, watch.previous) if watch else (message.image, None)
         return Ended(

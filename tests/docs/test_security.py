@@ -55,7 +55,7 @@ def run(swarm, rules=None, watch=None, **request):
         step = deployer.advance("web", asked, watch)
         if isinstance(step, Report):
             return step
-        asked, watch = replace(asked, quiet=step.quiet), step.watch
+        asked, watch = replace(asked, waiting=step.waiting, pre_job=step.pre_job), step.watch
         for _ in range(max(1, int(step.seconds))):
             swarm.tick()
     raise AssertionError(f"the deployment does not end: {step}")
@@ -105,7 +105,7 @@ def test_no_label_of_one_service_stops_the_look_at_another(labels):
     assert [s.service for s in status.survey(deployer)] == ["labelled", "web"]
     assert "web" in [b.service for b in survey.survey(deployer).behind]
     assert "web" in renewal.refresh(deployer, timedelta(hours=6))
-    assert {e.service for e in history.remembered(deployer.look("labelled"))} <= {"labelled"}
+    assert {e.service for e in history.remembered(deployer.read("labelled"))} <= {"labelled"}
 
 
 # -- tasks ------------------------------------------------------------------------------------------------

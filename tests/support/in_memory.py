@@ -27,12 +27,12 @@ class Runs:
 
     def run(self, name="web", limit=400, **request) -> Report:
         request = Request(**{"task": "t1", "by": "event", **request})
-        watch, quiet = None, {}
+        watch, waiting, pre_job = None, {}, None
         for _ in range(limit):
-            step = self.deployer.advance(name, replace(request, quiet=quiet), watch)
+            step = self.deployer.advance(name, replace(request, waiting=waiting, pre_job=pre_job), watch)
             if isinstance(step, Report):
                 return step
-            watch, quiet = step.watch, step.quiet
+            watch, waiting, pre_job = step.watch, step.waiting, step.pre_job
             for _ in range(max(1, int(step.seconds))):
                 self.swarm.tick()
         raise AssertionError(f"the deployment does not end: {step}")

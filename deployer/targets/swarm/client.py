@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -22,110 +22,100 @@ from deployer.errors import (
     TemporaryError,
 )
 from deployer.model.image import Image
-from deployer.model.service import Manifest, Service
-from deployer.rollouts import ledger
-from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.ports import Credentials
 from deployer.targets.swarm.engine import Answer, Engine, NoAnswerError
+from deployer.targets.swarm.target import SwarmTarget
+
+Raw = Mapping[str, Any]
 
 ENGINE = "Docker engine"
 
 
-class DockerSwarm:
+class DockerEngine:
     """A Swarm manager's engine, found as the `docker` command finds it (DOCKER_HOST, DOCKER_TLS_VERIFY, …).
 
-    Safe for several threads. Nothing is connected until the first call.
+    Safe for several threads. Nothing is connected until the first call. Every method raises TemporaryError
+    or PermanentError as `_request` does.
     """
 
     def __init__(self) -> None:
         self._engine = Engine()
 
-    def services(self, *ids: str, keep: Callable[[Service], bool] | None = None) -> list[Service]:
-        """All services of the Swarm, or those of the ids, as far as `keep` wants them.
+    def services(self, ids: Sequence[str] = ()) -> Iterator[Raw]:
+        """Yield all services of the Swarm, or those of the ids, as they come in."""
+        return self._each("/services", params={"filters": json.dumps({"id": list(ids)})} if ids else {})
 
-        The others are not kept in memory: of a large Swarm that would be tens of megabytes for each push.
-        """
-        params = {"filters": json.dumps({"id": ids})} if ids else {}
-        found = map(Service, self._each("/services", params=params))
-        return [service for service in found if keep is None or keep(service)]
-
-    def service(self, name: str) -> Service:
-        """One service by its name or id.
+    def service(self, name: str) -> Raw:
+        """Return one service by its name or id.
 
         Raises:
             NoSuchServiceError: there is no such service.
-            TemporaryError, PermanentError: see `_request`.
         """
         try:
-            return Service(self._get(f"/services/{_path(name)}"))
+            raw: Raw = self._get(f"/services/{_path(name)}")
         except NotFoundError as fault:
             raise NoSuchServiceError(f"no service {name!r} in this Swarm") from fault
+        return raw
 
-    def info(self) -> Mapping[str, Any]:
-        """What the engine says of itself (`GET /info`)."""
-        told: Mapping[str, Any] = self._get("/info")
+    def info(self) -> Raw:
+        """Return what the engine says of itself (`GET /info`)."""
+        told: Raw = self._get("/info")
         return told
 
-    def tasks(self, *service_ids: str) -> Sequence[Mapping[str, Any]]:
-        """The tasks of services, with those of their recent past (the engine keeps five for each slot)."""
-        filters = json.dumps({"service": service_ids})
-        tasks: Sequence[Mapping[str, Any]] = self._get("/tasks", params={"filters": filters})
+    def tasks(self, service_ids: Sequence[str]) -> Sequence[Raw]:
+        """Return the tasks of services, with those of their recent past (five for each slot by default)."""
+        filters = json.dumps({"service": list(service_ids)})
+        tasks: Sequence[Raw] = self._get("/tasks", params={"filters": filters})
         return tasks
 
-    def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
-        """Ask the image's registry, through the engine, for the digest and the platforms of an image.
-
-        `GET /distribution/{name}/json`: proves token and manifest good before anything is changed.
+    def distribution(self, image: str, credentials: Credentials | None) -> Raw:
+        """Return the registry's answer about an image (`GET /distribution/{name}/json`).
 
         Raises:
             NotFoundError: no such tag, digest or repository.
             AccessDeniedError: the registry refuses these credentials.
             TemporaryError: the registry cannot be reached or cannot answer now.
         """
-        answer = self._get(
+        answer: Raw = self._get(
             f"/distribution/{image}/json",
             headers=_auth_header(credentials),
             missing=f"the registry has no {image}",
-            whom=f"registry {image.host}",
+            whom=f"registry {Image.parse(image).host}",
         )
-        return Manifest(str(answer["Descriptor"]["digest"]), answer.get("Platforms") or ())
+        return answer
 
-    def update(self, service: Service, spec: Mapping[str, Any], credentials: Credentials | None) -> None:
+    def update_service(
+        self, service_id: str, version: int, spec: Raw, credentials: Credentials | None
+    ) -> None:
         """Write a service's spec over the version that was read.
 
         Raises:
             StaleVersionError: the service has changed since it was read.
-            TemporaryError, PermanentError: see `_request`.
         """
         self._request(
             "POST",
-            f"/services/{_path(service.id)}/update",
-            params={"version": service.version},
+            f"/services/{_path(service_id)}/update",
+            params={"version": version},
             headers=_auth_header(credentials),
             body=spec,
-            missing=f"service {service.name} is gone",
+            missing=f"service {spec['Name']} is gone",
         )
 
-    def ledger(self) -> Ledger:
-        """The labels of the deployer's config object; an empty ledger if there is no such object yet."""
+    def config(self, name: str) -> Raw | None:
+        """Return a config object, None if there is none of this name."""
         try:
-            raw = self._get(f"/configs/{ledger.NAME}")
+            raw: Raw = self._get(f"/configs/{_path(name)}")
         except NotFoundError:
-            return Ledger()
-        return Ledger(raw["Spec"].get("Labels") or {}, raw["ID"], int(raw["Version"]["Index"]))
+            return None
+        return raw
 
-    def write_ledger(self, read: Ledger, labels: Mapping[str, str]) -> None:
-        """Replace those labels; of a config object nothing else can be changed.
+    def create_config(self, spec: Raw) -> None:
+        """Create a config object; StaleVersionError if there is one already."""
+        self._request("POST", "/configs/create", body=spec)
 
-        Raises:
-            StaleVersionError: somebody else wrote since the read.
-        """
-        # The engine wants content, and refuses a change of it.
-        spec = {"Name": ledger.NAME, "Labels": dict(labels), "Data": base64.b64encode(b"deployer").decode()}
-        if read.id is None:
-            self._request("POST", "/configs/create", body=spec)
-        else:
-            self._request("POST", f"/configs/{read.id}/update", params={"version": read.version}, body=spec)
+    def update_config(self, config_id: str, version: int, spec: Raw) -> None:
+        """Write the labels of a config object; StaleVersionError if it has changed since it was read."""
+        self._request("POST", f"/configs/{_path(config_id)}/update", params={"version": version}, body=spec)
 
     def _get(self, path: str, **options: Any) -> Any:
         answer = self._request("GET", path, **options)
@@ -221,3 +211,12 @@ def _error(answer: Answer, missing: str, whom: str) -> DeployerError:
     if status >= 500 or status in {408, 429}:
         return TemporaryError(f"{whom} cannot answer now: {message}")
     return PermanentError(f"{whom} refuses the request: {message}")
+
+
+class DockerSwarm(SwarmTarget):
+    """The Swarm of the engine that DOCKER_HOST names."""
+
+    def __init__(self) -> None:
+        engine = DockerEngine()
+        super().__init__(engine)
+        self.info = engine.info

@@ -1,4 +1,4 @@
-"""Has a roll-out ended, and how? Judged from one service and its tasks, without memory of its own.
+"""Judges a roll-out from one service and its tasks, as the engine describes them, without memory of its own.
 
 The engine's `UpdateStatus` alone is not enough: it says `completed` for a service that crashes with
 failure action `continue`, and says nothing at all at 0 replicas or after an update of labels only.
@@ -6,138 +6,166 @@ failure action `continue`, and says nothing at all at 0 replicas or after an upd
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
-from deployer.model.service import Service
+from deployer.model.image import Image
+from deployer.model.service import CLOCKS_APART, Service
+from deployer.model.snapshot import JobRun, Left, Phase, Progress, Snapshot
+from deployer.targets.swarm.service import BUSY_STATES, image_of, is_ours
+
+Raw = Mapping[str, Any]
 
 FAILED_STATES = {"failed", "rejected"}
-BUSY_STATES = {"updating", "rollback_started"}  # of the engine's UpdateStatus
+JOB_ENDED = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
 # A task that came up after others of its kind had failed must last this long before it is believed.
 STEADY_SECONDS = 15.0
 
 
-class Phase(StrEnum):
-    """Where a roll-out stands."""
-
-    ROLLING = "rolling"  # the engine is still replacing tasks, or they are not up yet
-    CONVERGED = "converged"  # every wanted task runs the image of the spec
-    PAUSED = "paused"  # the engine stopped replacing tasks after a failure
-    REVERTED = "reverted"  # the engine went back to the former spec by itself
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a roll-out stands, how far it is, and what went wrong on the way."""
-
-    phase: Phase
-    ready: int
-    wanted: int
-    reason: str = ""
-    engine_busy: bool = False  # the engine itself says that an update or a rollback is under way
-
-
-def assess(service: Service, tasks: Sequence[Mapping[str, Any]], now: datetime) -> Progress:
-    """Judge the roll-out of what stands in the service's spec.
+def snapshot_of(service: Service, tasks: Sequence[Raw], now: datetime) -> Snapshot:
+    """Return everything that a reading of a service and its tasks tells.
 
     Args:
         service: the service as it is now.
         tasks: `GET /tasks?filters={"service": [id]}`, raw.
         now: the time of the look, aware.
     """
+    raw = service.native
+    status = raw.get("UpdateStatus") or {}
+    before = (raw.get("PreviousSpec") or {}).get("TaskTemplate") or {}
+    return Snapshot(
+        service,
+        assess(service, tasks, now),
+        now,
+        ours=is_ours(raw),
+        rolled_back=(status.get("State") or "").startswith("rollback"),
+        left=_left(service, tasks),
+        former_images=_former_images(tasks),
+        before=image_of(before),
+        untouched=not status.get("State"),
+        job=_newest_run(service, tasks) if service.is_job else None,
+    )
+
+
+def assess(service: Service, tasks: Sequence[Raw], now: datetime) -> Progress:
+    """Judge the roll-out of what stands in the service's spec."""
     ours = [task for task in tasks if _is_of_spec(task, service)]
     ready, wanted = _count(service, tasks, ours)
     reason = failure_reason(service, ours)
-    state = service.update_state
+    status = service.native.get("UpdateStatus") or {}
+    state = status.get("State")
+    phase = Phase.ROLLING
     if state in {"paused", "rollback_paused"}:
-        return Progress(Phase.PAUSED, ready, wanted, reason or service.update_message)
-    if state in BUSY_STATES:
-        return Progress(Phase.ROLLING, ready, wanted, reason, engine_busy=True)
-    if state == "rollback_completed":
-        return Progress(Phase.REVERTED, ready, wanted, _reverted_reason(service, tasks))
-    done = _all_up(service, tasks, ours, ready, wanted) and _steady(ours, now)
-    return Progress(Phase.CONVERGED if done else Phase.ROLLING, ready, wanted, reason)
+        phase, reason = Phase.PAUSED, reason or status.get("Message") or ""
+    elif state == "rollback_completed":
+        others = [task for task in tasks if not _is_of_spec(task, service)]
+        phase, reason = Phase.REVERTED, failure_reason(service, others) or status.get("Message") or ""
+    elif state not in BUSY_STATES and _all_up(service, tasks, ours, ready, wanted) and _steady(ours, now):
+        phase = Phase.CONVERGED
+    return Progress(
+        phase,
+        ready,
+        wanted,
+        reason,
+        engine_busy=state in BUSY_STATES,
+        engine_done=state == "completed",
+        leftovers=_leftovers(service, tasks, ours),
+        has_failed=any(_state(task) in FAILED_STATES for task in ours),
+        longest_up=_longest_up(tasks, ours),
+    )
 
 
-def under_way(service: Service, now: datetime, timeout: float) -> bool:
-    """Whether the engine says that an update is under way, and for no longer than a roll-out may take.
-
-    It says so for good where tasks find no node.
-
-    Args:
-        service: any service.
-        now: the time of the look, aware.
-        timeout: seconds that a roll-out of it may take.
-    """
-    if service.update_state not in BUSY_STATES or not service.update_started_at:
-        return service.update_state in BUSY_STATES
-    return (now - datetime.fromisoformat(service.update_started_at)).total_seconds() < timeout
+def _longest_up(tasks: Sequence[Raw], ours: Sequence[Raw]) -> float:
+    """Return for how many seconds a task has lived, at least, by nothing but the managers' own clock."""
+    newest = max((at for at in map(_word_at, tasks) if at), default=None)
+    lives = [0.0]
+    for task in ours:
+        begin, end = _made_at(task), newest if _state(task) == "running" else _word_at(task)
+        if begin and end:
+            lives.append((end - begin).total_seconds())
+    return max(lives)
 
 
-def _is_of_spec(task: Mapping[str, Any], service: Service) -> bool:
+def _word_at(task: Raw) -> datetime | None:
+    text = task.get("UpdatedAt") or task.get("CreatedAt")
+    return datetime.fromisoformat(text) if text else None
+
+
+def _template(service: Service) -> Raw:
+    template: Raw = service.native["Spec"].get("TaskTemplate") or {}
+    return template
+
+
+def _iteration(service: Service) -> int:
+    return int(((service.native.get("JobStatus") or {}).get("JobIteration") or {}).get("Index", 0))
+
+
+def _is_of_spec(task: Raw, service: Service) -> bool:
     spec = task.get("Spec", {})
-    image = (spec.get("ContainerSpec") or {}).get("Image")
+    if image_of(spec) != service.image_text:
+        return False
     if service.is_job:
-        index = (task.get("JobIteration") or {}).get("Index", 0)
-        return image == service.image_text and index == (service.job_iteration or 0)
-    return image == service.image_text and int(spec.get("ForceUpdate", 0)) == service.force_update
+        return int((task.get("JobIteration") or {}).get("Index", 0)) == _iteration(service)
+    return int(spec.get("ForceUpdate", 0)) == int(_template(service).get("ForceUpdate", 0))
 
 
-def _state(task: Mapping[str, Any]) -> str:
+def _state(task: Raw) -> str:
     return str(task.get("Status", {}).get("State", "new"))
 
 
-def _is_wanted(task: Mapping[str, Any]) -> bool:
+def _is_wanted(task: Raw) -> bool:
     return task.get("DesiredState") in {"running", "ready", "complete"}
 
 
-def _count(
-    service: Service, tasks: Sequence[Mapping[str, Any]], ours: Sequence[Mapping[str, Any]]
-) -> tuple[int, int]:
+def _count(service: Service, tasks: Sequence[Raw], ours: Sequence[Raw]) -> tuple[int, int]:
     if service.is_job:
         ready = sum(_state(task) == "complete" for task in ours)
-        return ready, service.wanted if service.wanted is not None else len(ours)
-    live = [task for task in tasks if _is_wanted(task)]
+        # A global job has a task on each node that fits; before it has any, one at least is missing.
+        return ready, service.desired if service.desired is not None else max(len(ours), 1)
     ready = sum(_is_wanted(task) and _state(task) == "running" for task in ours)
-    return ready, service.wanted if service.wanted is not None else len(live)
+    return ready, service.desired if service.desired is not None else _nodes(tasks)
 
 
-def _all_up(
-    service: Service,
-    tasks: Sequence[Mapping[str, Any]],
-    ours: Sequence[Mapping[str, Any]],
-    ready: int,
-    wanted: int,
-) -> bool:
+def _nodes(tasks: Sequence[Raw]) -> int:
+    """Return on how many nodes a global service should run: those whose newest task lives or has failed.
+
+    A task that failed and is not restarted (its restart condition says so) is still missing on its node.
+    One that was shut down without having failed is not: its node was drained or has left.
+    """
+    newest: dict[str, Raw] = {}
+    for task in sorted(tasks, key=lambda task: str(task.get("CreatedAt", ""))):
+        newest[str(task.get("NodeID") or task["ID"])] = task
+    return sum(_is_wanted(task) or _state(task) in FAILED_STATES for task in newest.values())
+
+
+def _leftovers(service: Service, tasks: Sequence[Raw], ours: Sequence[Raw]) -> bool:
+    if service.is_job:
+        return False
+    kept = {task["ID"] for task in ours}
+    return any(_is_wanted(task) and task["ID"] not in kept for task in tasks)
+
+
+def _all_up(service: Service, tasks: Sequence[Raw], ours: Sequence[Raw], ready: int, wanted: int) -> bool:
     if service.is_job:
         return ready >= wanted and bool(ours or not wanted)
-    kept = {task["ID"] for task in ours}
-    leftovers = any(_is_wanted(task) and task["ID"] not in kept for task in tasks)
-    return ready >= wanted and not leftovers
+    return ready >= wanted and not _leftovers(service, tasks, ours)
 
 
-def _steady(ours: Sequence[Mapping[str, Any]], now: datetime) -> bool:
+def _steady(ours: Sequence[Raw], now: datetime) -> bool:
     if not any(_state(task) in FAILED_STATES for task in ours):
         return True
     up = [_since(task) for task in ours if _state(task) == "running"]
     return all((now - since).total_seconds() >= STEADY_SECONDS for since in up)
 
 
-def _since(task: Mapping[str, Any]) -> datetime:
-    """When a task came into its state: by the managers' clock, a node's may be far from it."""
+def _since(task: Raw) -> datetime:
+    """Return when a task came into its state: by the managers' clock, a node's may be far from it."""
     return datetime.fromisoformat(task.get("UpdatedAt") or task["Status"]["Timestamp"])
 
 
-def have_failed(service: Service, tasks: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether tasks of what stands in the service's spec have failed."""
-    return any(_state(task) in FAILED_STATES for task in tasks if _is_of_spec(task, service))
-
-
-def failure_reason(service: Service, tasks: Sequence[Mapping[str, Any]]) -> str:
-    """What the newest failing task says, as `docker service ps --no-trunc` shows it; may be empty."""
+def failure_reason(service: Service, tasks: Sequence[Raw]) -> str:
+    """Return the newest failing task's words, as `docker service ps --no-trunc` shows them; may be empty."""
     failing = [task for task in tasks if _state(task) in FAILED_STATES or _stuck(task)]
     if not failing:
         return ""
@@ -148,36 +176,73 @@ def failure_reason(service: Service, tasks: Sequence[Mapping[str, Any]]) -> str:
     return f"{service.name}.{place}: {text}"
 
 
-def _stuck(task: Mapping[str, Any]) -> bool:
+def _stuck(task: Raw) -> bool:
     return _state(task) == "pending" and bool(task.get("Status", {}).get("Err"))
 
 
-def _reverted_reason(service: Service, tasks: Sequence[Mapping[str, Any]]) -> str:
-    others = [task for task in tasks if not _is_of_spec(task, service)]
-    return failure_reason(service, others) or service.update_message
+# -- what ran before ----------------------------------------------------------------------------------
 
 
-JOB_ENDED = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
+def _former_images(tasks: Sequence[Raw]) -> tuple[str, ...]:
+    lasted = [task for task in tasks if _state(task) not in FAILED_STATES and image_of(task.get("Spec", {}))]
+    return tuple(dict.fromkeys(str(image_of(task["Spec"])) for task in _newest_first(lasted)))
 
 
-def newest_run(job: Service, tasks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The tasks of a job's newest run."""
-    index = job.job_iteration or 0
-    return [task for task in tasks if (task.get("JobIteration") or {}).get("Index", 0) == index]
+def _newest_first(tasks: Iterable[Raw]) -> list[Raw]:
+    return sorted(tasks, key=lambda task: str(task.get("CreatedAt", "")), reverse=True)
 
 
-def job_lives(job: Service, tasks: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a task of a job's newest run may still complete."""
-    return any(_state(task) not in JOB_ENDED for task in newest_run(job, tasks))
+def _left(service: Service, tasks: Sequence[Raw]) -> Left | None:
+    """Return what the service was rolled back from.
+
+    A rollback by hand swaps Spec and PreviousSpec, the engine's own drops PreviousSpec
+    (swarmkit, controlapi/service.go and orchestrator/update/updater.go). Every later write clears
+    UpdateStatus; then only tasks that are newer than our last write tell that somebody came and went.
+    """
+    raw, status = service.native, service.native.get("UpdateStatus") or {}
+    message = str(status.get("Message") or "")
+    before = raw.get("PreviousSpec")
+    if (status.get("State") or "").startswith("rollback"):
+        if before:
+            return _gone_from(service, image_of(before.get("TaskTemplate") or {}), True, message)
+        others = [task for task in tasks if not _is_of_spec(task, service)]
+        newest = next(iter(_newest_first(others)), None)
+        return _gone_from(service, image_of(newest["Spec"]) if newest else None, False, message)
+    return _come_and_gone(service, tasks)
 
 
-def image_of(task: Mapping[str, Any]) -> str | None:
-    """The image that a task was made with."""
-    return (task.get("Spec", {}).get("ContainerSpec") or {}).get("Image")
+def _come_and_gone(service: Service, tasks: Sequence[Raw]) -> Left | None:
+    state = service.state
+    if not state.at or state.image != service.image_text:
+        return None
+    # Two machines' clocks: only tasks that are newer beyond doubt, or that others of the same image surround.
+    since = datetime.fromisoformat(state.at) + CLOCKS_APART
+    made = [_made_at(task) for task in tasks if image_of(task.get("Spec", {})) == service.image_text]
+    first = min((at for at in made if at), default=None)
+    others = [task for task in tasks if image_of(task.get("Spec", {})) not in {None, service.image_text}]
+    newest = next(iter(_newest_first(others)), None)
+    at = _made_at(newest) if newest else None
+    if newest is None or at is None or image_of(newest["Spec"]) == state.previous:
+        return None
+    if at < since and not (first is not None and at > first):
+        return None
+    gone = _gone_from(service, image_of(newest["Spec"]), True, "somebody went back from it")
+    return None if gone and gone.digest in state.failures else gone  # we went back from those ourselves
 
 
-def former_images(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The images that the Swarm's own task history knows, newest first, without those that only failed."""
-    lasted = [task for task in tasks if _state(task) not in FAILED_STATES and image_of(task)]
-    lasted.sort(key=lambda task: str(task.get("CreatedAt", "")), reverse=True)
-    return list(dict.fromkeys(str(image_of(task)) for task in lasted))
+def _made_at(task: Raw) -> datetime | None:
+    return datetime.fromisoformat(task["CreatedAt"]) if task.get("CreatedAt") else None
+
+
+def _gone_from(service: Service, text: str | None, by_operator: bool, reason: str) -> Left | None:
+    image, current = Image.find(text), service.image
+    if not text or not image or not image.digest or not current or image.digest == current.digest:
+        return None
+    return Left(text, image.digest, by_operator, reason)
+
+
+def _newest_run(job: Service, tasks: Sequence[Raw]) -> JobRun:
+    index = _iteration(job)
+    run = [task for task in tasks if (task.get("JobIteration") or {}).get("Index", 0) == index]
+    times = [at for at in map(_made_at, run) if at]
+    return JobRun(any(_state(task) not in JOB_ENDED for task in run), min(times, default=None))

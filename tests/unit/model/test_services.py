@@ -1,13 +1,16 @@
 """What may change in a service's spec, and what a service's labels mean."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deployer.model.image import Image
-from deployer.model.service import LabelError, Manifest, Service, State, revise
+from deployer.model.service import LabelError, Manifest, State
+from deployer.rollouts.ports import Change
+from deployer.targets.swarm.service import read_service, revise
 
 OLD = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/web:latest@sha256:" + "1" * 64
 NEW = Image.parse(OLD.replace("1" * 64, "2" * 64))
@@ -20,7 +23,7 @@ def service(labels=None, mode=None, **container):
         "Placement": {"MaxReplicas": 2},
     }
     spec = {"Name": "web", "Labels": labels or {}, "TaskTemplate": template, "Mode": mode or {"Global": {}}}
-    return Service({"ID": "abc", "Version": {"Index": 7}, "Spec": spec})
+    return read_service({"ID": "abc", "Version": {"Index": 7}, "Spec": spec})
 
 
 json_values = st.recursive(
@@ -36,41 +39,43 @@ json_values = st.recursive(
 )
 def test_nothing_changes_but_image_platforms_and_our_labels(fields, labels):
     before = service(labels=dict(labels), **{f"User{k}": v for k, v in fields.items()})
-    read = deepcopy(before.raw)
+    read = deepcopy(before.native)
     manifest = Manifest(NEW.digest, [{"architecture": "amd64", "os": "linux"}])
-    spec = revise(before, State(image=str(NEW), task="t"), image=NEW, manifest=manifest)
-    assert before.raw == read
+    spec = revise(before.native, Change(State(image=str(NEW), task="t"), NEW, manifest))
+    assert before.native == read
     assert spec["TaskTemplate"]["ContainerSpec"].pop("Image") == str(NEW)
     assert spec["TaskTemplate"]["Placement"].pop("Platforms") == [{"Architecture": "amd64", "OS": "linux"}]
     ours = {k: spec["Labels"].pop(k) for k in list(spec["Labels"]) if k.startswith("deployer.state.")}
+    assert len(ours.pop("deployer.state.template")) == 16
     assert ours == {"deployer.state.image": str(NEW), "deployer.state.task": "t"}
     read["Spec"]["TaskTemplate"]["ContainerSpec"].pop("Image")
     assert spec == read["Spec"]
 
 
 def test_a_null_placement_and_null_labels_are_taken():
-    raw = service().raw
+    raw = service().native
     raw["Spec"]["TaskTemplate"]["Placement"] = None
     raw["Spec"]["Labels"] = None
-    spec = revise(Service(raw), State(task="t"), image=NEW, manifest=Manifest("d", [{"os": "linux"}]))
+    spec = revise(raw, Change(State(task="t"), NEW, Manifest("d", [{"os": "linux"}])))
     assert spec["TaskTemplate"]["Placement"] == {"Platforms": [{"OS": "linux"}]}
 
 
 def test_an_arm_image_is_placed_on_any_arm_node():
     manifest = Manifest("d", [{"architecture": "arm", "os": "linux", "variant": "v7"}])
-    spec = revise(service(), State(), image=NEW, manifest=manifest)
+    spec = revise(service().native, Change(State(), NEW, manifest))
     assert spec["TaskTemplate"]["Placement"]["Platforms"] == [{"OS": "linux"}]
 
 
 def test_force_moves_the_counter():
-    assert revise(service(), State(), force=True)["TaskTemplate"]["ForceUpdate"] == 4
-    assert revise(service(), State())["TaskTemplate"]["ForceUpdate"] == 3
+    assert revise(service().native, Change(State(), force=True))["TaskTemplate"]["ForceUpdate"] == 4
+    assert revise(service().native, Change(State()))["TaskTemplate"]["ForceUpdate"] == 3
 
 
 def test_state_survives_the_labels_and_old_state_does_not():
     state = State(image="a:1", previous=f"a:1@{NEW.digest}", pushed_at="2026-01-01T00:00:00Z")
-    labels = revise(service({"deployer.state.failed": "sha256:x", "k": "v"}), state)["Labels"]
-    assert State.of(labels) == state
+    before = service({"deployer.state.failed": "sha256:x", "k": "v"})
+    labels = revise(before.native, Change(state))["Labels"]
+    assert replace(State.of(labels), template=None) == state
     assert labels["k"] == "v"
 
 
@@ -105,7 +110,7 @@ def test_a_state_that_we_cannot_have_written_is_none(field, good, bad):
     ],
 )
 def test_modes(mode, wanted, job):
-    assert (service(mode=mode).wanted, service(mode=mode).is_job) == (wanted, job)
+    assert (service(mode=mode).desired, service(mode=mode).is_job) == (wanted, job)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,7 @@ def test_modes(mode, wanted, job):
 )
 def test_a_service_without_an_image_has_none(template):
     raw = {"ID": "x", "Version": {"Index": 1}, "Spec": {"Name": "p", "TaskTemplate": template, "Mode": {}}}
-    assert Service(raw).image is None
+    assert read_service(raw).image is None
 
 
 def test_an_image_that_is_no_reference_is_none():

@@ -126,9 +126,9 @@ def test_no_label_raises(labels):
 
 
 def test_a_service_reads_its_labels_here():
-    service = Service({"Spec": {"Labels": {"deployer.timeout": "15m"}}})
+    service = Service("id", "web", 1, "web:1", {"deployer.timeout": "15m"})
     check(service)
-    assert complaint(Service({"Spec": {"Labels": {"deployer.timout": "15m"}}})) == (
+    assert complaint(Service("id", "web", 1, "web:1", {"deployer.timout": "15m"})) == (
         "unknown label deployer.timout; did you mean deployer.timeout?"
     )
 

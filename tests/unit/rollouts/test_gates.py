@@ -1,5 +1,6 @@
 """Policies, windows, order and jobs, catching up and renewing: decided on the Swarm in memory."""
 
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -58,7 +59,7 @@ def run(swarm, name="web", limit=100, **request):
         step = deployer(swarm).advance(name, request, watch)
         if isinstance(step, Report):
             return step
-        watch, request = step.watch, replace(request, quiet=step.quiet)
+        watch, request = step.watch, replace(request, waiting=step.waiting, pre_job=step.pre_job)
         swarm.tick()
     raise AssertionError(step)
 
@@ -273,12 +274,12 @@ def test_credentials_are_renewed_when_they_are_old_and_nothing_restarts(swarm):
     web(swarm, "tag")
     push(swarm, "1.2.0", 2)
     run(swarm)
-    tasks = swarm.tasks(swarm.service("web").id)
+    tasks = deepcopy(swarm.history["web"])
     six = timedelta(hours=6)
     assert renewal.refresh(deployer(swarm), six) == []
     swarm.now += timedelta(hours=7)
     assert renewal.refresh(deployer(swarm), six) == ["web"]
-    assert swarm.tasks(swarm.service("web").id) == tasks
+    assert swarm.history["web"] == tasks
     assert renewal.refresh(deployer(swarm), six) == []
     assert run(swarm, by="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
     assert running(swarm) == ("1.2.0", 1)

@@ -65,6 +65,7 @@ def test_a_repeat_long_after_does_not_take_a_crash_of_today_for_a_failed_roll_ou
     swarm.now += timedelta(days=1)
     task = swarm.history["web"][-1]
     task["Status"]["State"], task["DesiredState"] = "failed", "shutdown"
+    task["UpdatedAt"] = swarm.now.isoformat()
     report = runs.step()
     assert isinstance(report, Report)
     assert (report.outcome, swarm.image("web")) == (Outcome.UPDATED, pinned(2))

@@ -124,7 +124,7 @@ class Deployments(RuleBasedStateMachine):
         step = self.deployer.advance(service, request, watch)
         self.check_write(service, request, before, writes)
         if isinstance(step, Again):
-            return service, replace(request, quiet=step.quiet), step.watch
+            return service, replace(request, waiting=step.waiting, pre_job=step.pre_job), step.watch
         self.ended[request.task] = step.outcome
         return None
 
@@ -147,7 +147,7 @@ class Deployments(RuleBasedStateMachine):
 
     @invariant()
     def no_service_rolls_beyond_the_width(self):
-        ours = [s for s in self.swarm.services() if s.update_state == "updating"]
+        ours = [s for s in self.swarm.services() if s.rolling]
         assert len(ours) <= 1
 
     def teardown(self):

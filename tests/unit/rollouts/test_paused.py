@@ -17,7 +17,7 @@ def swarm():
     swarm.push(WEB, digest(2))
     swarm.crashing = {digest(2)}
     assert Runs(swarm).run(task="first").outcome is Outcome.FAILED
-    assert swarm.service("web").update_state == "paused"
+    assert swarm.raw["web"]["UpdateStatus"]["State"] == "paused"
     return swarm
 
 

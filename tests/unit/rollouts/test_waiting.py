@@ -22,13 +22,13 @@ def swarm():
 
 def begins_after(runs, at_seconds, limit=600):
     """How many seconds pass until a push is written; `at_seconds` is what else happens, and when."""
-    began, quiet = runs.swarm.now, {}
+    began, waiting = runs.swarm.now, {}
     while (passed := (runs.swarm.now - began).total_seconds()) < limit:
-        step = runs.deployer.advance("web", Request("t1", by="event", quiet=quiet))
+        step = runs.deployer.advance("web", Request("t1", by="event", waiting=waiting))
         assert isinstance(step, Again)
         if step.watch:
             return passed
-        quiet = step.quiet
+        waiting = step.waiting
         for _ in range(max(1, int(step.seconds))):
             runs.swarm.tick()
             at_seconds.pop((runs.swarm.now - began).total_seconds(), lambda: None)()

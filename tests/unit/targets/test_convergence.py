@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deployer.model.service import Service
-from deployer.targets.swarm.progress import Phase, assess, former_images
+from deployer.model.snapshot import Phase
+from deployer.targets.swarm.progress import assess, snapshot_of
+from deployer.targets.swarm.service import read_service
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NEW, OLD = "repo/web:latest@sha256:" + "2" * 64, "repo/web:latest@sha256:" + "1" * 64
@@ -26,7 +27,7 @@ def service(state=None, mode=None, message="", job_index=None):
         raw["UpdateStatus"] = {"State": state, "Message": message}
     if job_index is not None:
         raw["JobStatus"] = {"JobIteration": {"Index": job_index}}
-    return Service(raw)
+    return read_service(raw)
 
 
 def task(state, image=NEW, slot=1, desired=None, age=60, err="", force=0, job_index=None):
@@ -95,8 +96,9 @@ def test_zero_replicas_have_converged():
 
 
 def test_a_global_service_wants_a_task_where_the_engine_wants_one():
-    down = task("running", slot=0, desired="shutdown")
-    one_node_down = [task("running", slot=0), task("running", slot=0, age=61), down]
+    down = {**task("running", slot=0, desired="shutdown"), "NodeID": "c"}
+    up = [{**task("running", slot=0, age=age), "NodeID": node} for node, age in (("a", 60), ("b", 61))]
+    one_node_down = [*up, down]
     progress = assess(service("completed", mode={"Global": {}}), one_node_down, NOW)
     assert (progress.phase, progress.ready, progress.wanted) == (Phase.CONVERGED, 2, 2)
 
@@ -136,7 +138,7 @@ def test_after_the_engines_rollback_the_reason_is_that_of_what_it_left():
 
 def test_history_names_images_newest_first_without_those_that_only_failed():
     tasks = [task("shutdown", OLD, age=90), task("running", age=10), task("failed", "repo/web:bad", age=50)]
-    assert former_images(tasks) == [NEW, OLD]
+    assert snapshot_of(service(), tasks, NOW).former_images == (NEW, OLD)
 
 
 @pytest.mark.parametrize("ahead", [timedelta(minutes=20), timedelta(minutes=-20)])

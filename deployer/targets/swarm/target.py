@@ -1,0 +1,126 @@
+"""A Docker Swarm as the target of deployments: the core's port over the raw JSON of an engine."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from deployer.model.image import Image
+from deployer.model.service import Manifest, Service
+from deployer.model.snapshot import Snapshot
+from deployer.rollouts import ledger
+from deployer.rollouts.ledger import Ledger
+from deployer.rollouts.ports import Change, Credentials
+from deployer.targets.swarm.progress import snapshot_of
+from deployer.targets.swarm.service import read_service, revise
+
+Raw = Mapping[str, Any]
+
+
+class EngineApi(Protocol):
+    """The part of the Engine API that a deployment needs; JSON as the engine gives it, errors of our own."""
+
+    def services(self, ids: Sequence[str] = ()) -> Iterable[Raw]:
+        """Return all services, or those of the ids."""
+
+    def service(self, name: str) -> Raw:
+        """Return one service by name or id; NoSuchServiceError if there is none."""
+
+    def tasks(self, service_ids: Sequence[str]) -> Sequence[Raw]:
+        """Return the tasks of services, with those of their recent past."""
+
+    def update_service(
+        self, service_id: str, version: int, spec: Raw, credentials: Credentials | None
+    ) -> None:
+        """Write a spec over a version; StaleVersionError if it is no longer the newest."""
+
+    def config(self, name: str) -> Raw | None:
+        """Return a config object, None if there is none of this name."""
+
+    def create_config(self, spec: Raw) -> None:
+        """Create a config object; StaleVersionError if there is one of this name."""
+
+    def update_config(self, config_id: str, version: int, spec: Raw) -> None:
+        """Write a config's labels over a version; StaleVersionError if it is no longer the newest."""
+
+    def distribution(self, image: str, credentials: Credentials | None) -> Raw:
+        """Return the registry's answer about an image, asked through the engine."""
+
+
+class SwarmTarget:
+    """A Swarm, through one of its managers' engines."""
+
+    def __init__(self, engine: EngineApi) -> None:
+        self.engine = engine
+
+    def services(self, *ids: str, keep: Callable[[Service], bool] | None = None) -> list[Service]:
+        """Return all services of the Swarm, or those of the ids, as far as `keep` wants them.
+
+        The others are not kept in memory: of a large Swarm that would be tens of megabytes for each push.
+        """
+        found = map(read_service, self.engine.services(ids))
+        return [service for service in found if keep is None or keep(service)]
+
+    def service(self, name: str) -> Service:
+        """Return one service by its name or id, without its tasks."""
+        return read_service(self.engine.service(name))
+
+    def read(self, name: str, now: datetime) -> Snapshot:
+        """Return everything there is to know of one service.
+
+        Raises:
+            NoSuchServiceError: there is no such service.
+        """
+        service = self.service(name)
+        return snapshot_of(service, self.engine.tasks([service.id]), now)
+
+    def read_all(self, services: Sequence[Service], now: datetime) -> list[Snapshot]:
+        """Return what there is to know of listed services, with one request for all their tasks."""
+        tasks: dict[str, list[Raw]] = {service.id: [] for service in services}
+        for task in self.engine.tasks(list(tasks)) if services else ():
+            tasks.get(str(task.get("ServiceID")), []).append(task)
+        return [snapshot_of(service, tasks[service.id], now) for service in services]
+
+    def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
+        """Ask the image's registry, through the engine, for the digest and the platforms of an image.
+
+        It proves token and manifest good before anything is changed.
+
+        Raises:
+            NotFoundError: no such tag, digest or repository.
+            AccessDeniedError: the registry refuses these credentials.
+            TemporaryError: the registry cannot be reached or cannot answer now.
+        """
+        answer = self.engine.distribution(str(image), credentials)
+        return Manifest(str(answer["Descriptor"]["digest"]), answer.get("Platforms") or ())
+
+    def apply(self, service: Service, change: Change, credentials: Credentials | None) -> None:
+        """Write a change over the version of the service that was read.
+
+        Raises:
+            StaleVersionError: the service has changed since it was read.
+        """
+        spec = revise(service.native, change)
+        self.engine.update_service(service.id, service.version, spec, credentials)
+
+    def ledger(self) -> Ledger:
+        """Return the labels of the deployer's config object; an empty ledger if there is none yet."""
+        raw = self.engine.config(ledger.NAME)
+        if raw is None:
+            return Ledger()
+        return Ledger(raw["Spec"].get("Labels") or {}, raw["ID"], int(raw["Version"]["Index"]))
+
+    def write_ledger(self, read: Ledger, labels: Mapping[str, str]) -> None:
+        """Replace those labels; of a config object nothing else can be changed.
+
+        Raises:
+            StaleVersionError: somebody else wrote since the read.
+        """
+        # The engine wants content, and refuses a change of it.
+        spec = {"Name": ledger.NAME, "Labels": dict(labels), "Data": base64.b64encode(b"deployer").decode()}
+        if read.id is None:
+            self.engine.create_config(spec)
+        else:
+            self.engine.update_config(read.id, read.version, spec)
