@@ -7,7 +7,8 @@ in must not choose the recipient, so a password goes
 - over https, or to the same host and port where the registry itself is spoken to over plain http;
 - to the registry's domain. That is the part of its name after the first dot, so that
   `registry-1.docker.io` has `auth.docker.io` and `registry.gitlab.com` has `gitlab.com`; or its whole name,
-  where that part is no domain of somebody (`com`, `co.uk`) or the name is an address.
+  where that part belongs to nobody (`com`) or to many (`github.io`, `azurecr.io`), by the public suffix list
+  and `SHARED`. Of a name whose suffix is not listed (`corp`, an address) it is that very host.
 
 Without a password a token may be asked of any realm over https.
 """
@@ -15,11 +16,31 @@ Without a password a token may be asked of any realm over https.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import parse_http_list
 
 from deployer.model.image import is_host
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
+
+# Each customer of these has a host of its own, and the public suffix list does not know them.
+SHARED = frozenset(
+    {
+        "azurecr.io",
+        "azurecr.cn",
+        "azurecr.us",
+        "cloudsmith.io",
+        "container-registry.com",
+        "jfrog.io",
+        "pkg.dev",
+        "sonatype.app",
+        "tencentcr.com",
+    }
+)
 
 
 def challenges(header: str) -> dict[str, dict[str, str]]:
@@ -79,7 +100,7 @@ class Realm:
         """
         if self.scheme == "http" and not (plain and self.host == registry):
             return "without encryption"
-        if self.scheme == "https" and password and not _is_of_one_domain(_name(registry), _name(self.host)):
+        if self.scheme == "https" and password and not _may_hear(_name(registry), _name(self.host)):
             return "another domain"
         return None
 
@@ -89,14 +110,22 @@ def _name(host: str) -> str:
     return host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host
 
 
-def _is_of_one_domain(registry: str, realm: str) -> bool:
+def _may_hear(registry: str, realm: str) -> bool:
+    """Return whether a realm is the registry's own host or of its domain; both are names without a port."""
     if realm == registry:
         return True
-    labels = registry.split(".")
-    if "[" in registry or labels[-1].isdecimal():  # an address has no domain
-        return False
-    domain = labels[1:]
-    of_a_country = len(domain) == 2 and len(domain[1]) == 2 and len(domain[0]) <= 3  # co.uk, com.au
-    if len(domain) < 2 or of_a_country:
-        domain = labels
-    return realm.split(".")[-len(domain) :] == domain
+    parent = registry.partition(".")[2]
+    domain = next((name for name in (parent, registry) if _is_owned(name)), None)
+    return domain is not None and (realm == domain or realm.endswith(f".{domain}"))
+
+
+def _is_owned(name: str) -> bool:
+    """Return whether a name, with all below it, belongs to one owner."""
+    return name not in SHARED and _suffixes().privatesuffix(name) is not None
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    from publicsuffixlist import PublicSuffixList  # 50 ms, and few registries need it
+
+    return PublicSuffixList(accept_unknown=False)

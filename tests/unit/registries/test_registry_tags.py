@@ -397,6 +397,18 @@ def test_no_proxy_and_no_netrc_for_loopback(servers, monkeypatch, tmp_path):
         ("10.0.0.1:5000", "https://evil.0.0.1/", "another domain"),
         ("[fd00::1]:5000", "https://[fd00::2]/", "another domain"),
         ("registry", "https://evil/", "another domain"),
+        # Fault 37: another customer's host under one suffix, of the public suffix list or of ours.
+        ("acme.github.io", "https://evil.github.io/", "another domain"),
+        ("d111.cloudfront.net", "https://d222.cloudfront.net/", "another domain"),
+        ("acme.azurecr.io", "https://evil.azurecr.io/", "another domain"),
+        ("acme.azurecr.io", "https://acme.azurecr.io/oauth2/token", None),
+        ("acme.jfrog.io", "https://evil.jfrog.io/", "another domain"),
+        ("shop.acme.com.au", "https://auth.acme.com.au/", None),
+        ("acme.com.au", "https://evil.com.au/", "another domain"),
+        # Where the suffix is not listed, the very host.
+        ("registry.shop.corp", "https://registry.shop.corp/token", None),
+        ("registry.shop.corp", "https://evil.shop.corp/", "another domain"),
+        ("dev", "https://evil.dev/", "another domain"),
     ],
 )
 def test_which_realm_may_have_the_password(registry, realm, objection):
