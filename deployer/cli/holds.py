@@ -84,9 +84,11 @@ def _release(found: Any, held: str | None, was_held: bool, everything: bool) -> 
     if held:
         other = found.name if everything else "--all"
         return said | {"held": held, "note": f"still held: {held} (end it with `deployer release {other}`)"}
-    if found.hold:
+    from deployer.policies.labels import ServiceLabels
+
+    if label := ServiceLabels.parse(found.labels).hold:
         note = "still held by its label deployer.hold; take it out of the stack file"
-        return said | {"held": found.hold, "note": note}
+        return said | {"held": label, "note": note}
     if not was_held:
         return said | {"note": "was not held"}
     from deployer.tasks import update_service

@@ -10,12 +10,12 @@ from typing import Any
 
 from deployer.errors import PermanentError
 from deployer.model.image import Image, is_digest
+from deployer.model.label_names import LOGIN
 
 STATE_PREFIX = "deployer.state."
 KEPT_FAILURES = 20  # on the service itself, in the write that goes back; the ledger keeps all
 KEPT_TASKS = 5
 CLOCKS_APART = timedelta(minutes=10)  # as far as the clocks of two machines may be apart
-TRUE, FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 
 class LabelError(PermanentError):
@@ -171,44 +171,10 @@ class Service:
             return self.rolling
         return now - datetime.fromisoformat(self.rolling_since) < timedelta(seconds=timeout) + CLOCKS_APART
 
-    def flag(self, label: str, default: bool) -> bool:
-        """A label that is true or false.
-
-        Raises:
-            LabelError: it is neither.
-        """
-        text = self.labels.get(label, "").strip().lower()
-        if not text:
-            return default
-        if text not in TRUE | FALSE:
-            raise LabelError(f"label {label}={text[:40]!r} is neither true nor false")
-        return text in TRUE
-
-    def seconds(self, label: str, default: float) -> float:
-        """A label that is a positive number of seconds.
-
-        Raises:
-            LabelError: it is not.
-        """
-        text = self.labels.get(label, "").strip()
-        if not text:
-            return default
-        if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= 86_400:
-            raise LabelError(f"label {label}={text[:40]!r} is no number of seconds from 1 to 86400")
-        return float(text)
-
-    @property
-    def hold(self) -> str | None:
-        """The reason of a hold (label `deployer.hold`), or None if there is no hold."""
-        text = self.labels.get("deployer.hold", "").strip()
-        if not text or text.lower() in FALSE:
-            return None
-        return "label deployer.hold" if text.lower() in TRUE else text
-
     @property
     def login(self) -> str | None:
         """The name of the credentials for its registry (label `deployer.login`), None for the usual ones."""
-        return self.labels.get("deployer.login", "").strip() or None
+        return self.labels.get(LOGIN, "").strip() or None
 
     def carries(self, label: str | None) -> bool:
         """Whether the service carries a label, given as `key` or `key=value`."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from deployer.errors import DeployerError
 from deployer.model.service import LabelError
 from deployer.model.snapshot import Snapshot
+from deployer.policies.labels import ServiceLabels
 from deployer.rollouts.core import Core, known_failures
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.rollback import way_back
@@ -58,7 +59,7 @@ def _rolled_back_before(snapshot: Snapshot) -> str | None:
 def _waiting(core: Core, snapshot: Snapshot, ledger: Ledger) -> str | None:
     """Return the image that a push has left waiting, or None where that is held or cannot be told."""
     service = snapshot.service
-    if service.image is None or service.hold or ledger.hold(service.id):
+    if service.image is None or ServiceLabels.parse(service.labels).hold or ledger.hold(service.id):
         return None
     failures = known_failures(snapshot, ledger)
     try:

@@ -11,8 +11,7 @@ from deployer.errors import DeployerError
 from deployer.model.image import Image
 from deployer.model.service import LabelError, Service
 from deployer.model.snapshot import Phase, Progress, Snapshot
-from deployer.policies.labels import complaint, misplaced
-from deployer.policies.tag_policy import Policy
+from deployer.policies.labels import ServiceLabels, complaint, misplaced
 from deployer.rollouts.core import Core, known_failures
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.once import AskedOnce, ListedOnce
@@ -100,7 +99,7 @@ def _standing(
         state=str(progress.phase),
         ready=progress.ready,
         wanted=progress.wanted,
-        held=ledger.hold(service.id) or service.hold,
+        held=ledger.hold(service.id) or ServiceLabels.parse(service.labels).hold,
         off=_off(service, image),
         advice=misplaced(service),
         failed=tuple(known_failures(snapshot, ledger)),
@@ -112,11 +111,11 @@ def _standing(
 def _off(service: Service, image: Image) -> str | None:
     if wrong := complaint(service):
         return wrong
-    if not service.flag("deployer.enable", default=True):
+    if not ServiceLabels.parse(service.labels).enabled:
         return "deployer.enable=false"
-    if service.is_job and not service.flag("deployer.run-job", default=False):
+    if service.is_job and not ServiceLabels.parse(service.labels).run_job:
         return "a job"
-    if Policy.of(service.labels).off:
+    if ServiceLabels.parse(service.labels).policy.off:
         return "deployer.policy=none"
     return None if image.followed_tag else "pinned to a digest"
 

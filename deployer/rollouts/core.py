@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from deployer.errors import AccessDeniedError, NoSuchServiceError, NotFoundError
+from deployer.model import label_names as names
 from deployer.model.deployment import Outcome, Report, Request, Watch
 from deployer.model.image import Image
 from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import Snapshot
-from deployer.policies.tag_policy import Policy
+from deployer.policies.labels import ServiceLabels
 from deployer.rollouts.decision import Case, Rules, Stop
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.ports import Credentials, Registry, Target
@@ -40,22 +41,15 @@ class Core:
         """Read a service and everything there is to know of its roll-out."""
         return self.target.read(name, self.clock())
 
-    def timeout(self, service: Service) -> float:
-        """How many seconds a roll-out of a service may take, also where its label cannot be understood."""
-        try:
-            return service.seconds("deployer.timeout", self.rules.rollout_timeout)
-        except LabelError:
-            return self.rules.rollout_timeout
-
     def case(self, snapshot: Snapshot, request: Request, ledger: Ledger | None = None) -> Case:
         """Gather the facts that decide about a request."""
         service, after = snapshot.service, None
         ledger = ledger or self.target.ledger()
-        name = service.labels.get("deployer.after", "").strip()
-        if name and request.by_itself:
-            after = self.other(service, "deployer.after", name)
+        labels = ServiceLabels.parse(service.labels, self.rules.filter_label)
+        if labels.after and request.by_itself:
+            after = self.other(service, names.AFTER, labels.after)
             self._end_of_line(service, after.service)
-        return case_of(snapshot, request, self.rules, ledger, after)
+        return case_of(snapshot, request, self.rules, ledger, after, labels)
 
     def wanted(self, case: Case) -> Image | Stop:
         """Return the image that is wanted: the request's, or the tag that the service's policy chooses.
@@ -77,7 +71,7 @@ class Core:
             LabelError: the policy cannot be understood.
             TemporaryError, PermanentError: the registry does not list its tags.
         """
-        policy = Policy.of(service.labels)
+        policy = ServiceLabels.parse(service.labels).policy
         if policy.follows_tag or policy.off or not image.tag:
             return image
         tags = [t for t in self.registry.tags(image, service.login) if t.digest not in failures]
@@ -126,10 +120,10 @@ class Core:
             LabelError: they do, and would for ever.
         """
         line = [service.name]
-        while name := first.labels.get("deployer.after", "").strip():
+        while name := ServiceLabels.parse(first.labels).after:
             line.append(first.name)
             if name in {service.name, service.id}:
-                raise LabelError(f"label deployer.after: {' waits for '.join([*line, service.name])}")
+                raise LabelError(f"label {names.AFTER}: {' waits for '.join([*line, service.name])}")
             if name in line or len(line) > LONGEST_LINE:
                 return  # somebody else's circle
             try:
@@ -175,18 +169,24 @@ class Core:
             by=request.by,
             event=request.event,
             recovered=bool(watch and watch.recovers and outcome is Outcome.UPDATED),
-            notify=service.labels.get("deployer.notify"),
+            notify=service.labels.get(names.NOTIFY),
             runs=service.image_text,
         )
 
 
 def case_of(
-    snapshot: Snapshot, request: Request, rules: Rules, ledger: Ledger, after: Snapshot | None = None
+    snapshot: Snapshot,
+    request: Request,
+    rules: Rules,
+    ledger: Ledger,
+    after: Snapshot | None = None,
+    labels: ServiceLabels | None = None,
 ) -> Case:
     """Return the facts of a decision, out of what was read."""
     service = snapshot.service
+    labels = labels or ServiceLabels.parse(service.labels, rules.filter_label)
     failures, kept = known_failures(snapshot, ledger), ledger.failures(service.name)
-    return Case(snapshot, request, rules, ledger.hold(service.id), after, failures, kept)
+    return Case(snapshot, request, rules, labels, ledger.hold(service.id), after, failures, kept)
 
 
 def known_failures(snapshot: Snapshot, ledger: Ledger) -> dict[str, str]:

@@ -9,6 +9,7 @@ from deployer.model.deployment import Outcome, Request
 from deployer.model.image import Image
 from deployer.model.service import Manifest, State
 from deployer.model.snapshot import Snapshot
+from deployer.policies.labels import ServiceLabels
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,16 @@ class Case:
     snapshot: Snapshot
     request: Request
     rules: Rules
+    labels: ServiceLabels
     hold: str | None = None  # why it is held by command, alone or with all others
     after: Snapshot | None = None  # of the service that the label `deployer.after` names
     failures: Mapping[str, str] = field(default_factory=dict)  # digests not to be tried again, and why
     remembered: Collection[str] = ()  # those of them that the ledger knows already
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a roll-out of the service may take."""
+        return self.labels.timeout or self.rules.rollout_timeout
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,12 @@ from deployer.errors import (
     PermanentError,
     StaleVersionError,
 )
+from deployer.model import label_names as names
 from deployer.model.deployment import Again, Outcome, Report, Request, Watch
 from deployer.model.image import Image
-from deployer.model.service import LabelError, Manifest
+from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import Phase, Snapshot
+from deployer.policies.labels import ServiceLabels
 from deployer.rollouts import ledger, prejob
 from deployer.rollouts.core import Core, case_of
 from deployer.rollouts.decision import Case, Found, Skip, Stop, Update, Wait
@@ -39,7 +41,6 @@ STUCK_LOOK, STUCK_SECONDS = (
     10.0,
     900.0,
 )  # between two tries, and for which a way back is tried where the registry refuses it
-WAY_BACK = "deployer.require-way-back"
 
 
 @lru_cache(maxsize=10_000)
@@ -132,7 +133,7 @@ class Deployer(Core):
         decision = decide(Found(case, wanted, manifest))
         if not isinstance(decision, Update):
             return self._stopped(case, decision)
-        stop = self._without_way_back(snapshot, decision) or self._admit(snapshot)
+        stop = self._without_way_back(case, decision) or self._admit(snapshot)
         if stop:
             return self._stopped(case, stop)
         try:
@@ -180,14 +181,15 @@ class Deployer(Core):
             seconds, stop.reason, waiting=waiting, pre_job=case.request.pre_job, patient=stop.patient
         )
 
-    def _without_way_back(self, snapshot: Snapshot, update: Update) -> Skip | None:
+    def _without_way_back(self, case: Case, update: Update) -> Skip | None:
         """Say that there would be no way back; where the label demands one, the roll-out does not begin."""
-        service = snapshot.service
+        service = case.snapshot.service
         if service.is_job or update.state.by == "rollback" or update.state.restart:
             return None
         problem = self.way_back_problem(service, update.state.previous)
-        if problem and service.flag(WAY_BACK, default=False):
-            return Skip(Outcome.HELD, f"there is no way back ({problem}), which label {WAY_BACK} demands")
+        if problem and case.labels.require_way_back:
+            text = f"there is no way back ({problem}), which label {names.REQUIRE_WAY_BACK} demands"
+            return Skip(Outcome.HELD, text)
         if problem:
             log.warning("Service %s has no way back from this update: %s", service.name, problem)
         return None
@@ -197,7 +199,7 @@ class Deployer(Core):
     ) -> Report | Again | None:
         """Have the job of the label `deployer.pre-job` run the new image before the service does."""
         snapshot, request = case.snapshot, case.request
-        name = snapshot.service.labels.get(prejob.LABEL, "").strip()
+        name = case.labels.pre_job
         if not name or request.rollback:
             return None
         job = self.other(snapshot.service, prejob.LABEL, name)
@@ -227,7 +229,7 @@ class Deployer(Core):
         if state.by == "rollback" and state.task == watch.task and not (watch.going_back or request.rollback):
             # Begun by a look that nobody remembers.
             watch = replace(watch, watched=0.0, going_back=state.reason or "rolled back")
-        step = self._apply(case, watch, follow(case, watch, self.timeout(snapshot.service)))
+        step = self._apply(case, watch, follow(case, watch))
         self._keep_slot(snapshot, step)
         return step
 
@@ -311,8 +313,11 @@ class Deployer(Core):
         if self.rules.max_rollouts:
             ledger.give_slot_back(self.target, snapshot.service.id)
 
+    def _timeout(self, service: Service) -> float:
+        return ServiceLabels.parse(service.labels).timeout or self.rules.rollout_timeout
+
     def _take_slot(self, snapshot: Snapshot) -> bool:
-        services = self.target.services(keep=lambda s: s.rolls(snapshot.now, self.timeout(s)))
+        services = self.target.services(keep=lambda s: s.rolls(snapshot.now, self._timeout(s)))
         rolling = {service.id for service in services}
         width = self.rules.max_rollouts
         return ledger.take_slot(self.target, snapshot.service.id, rolling, width, snapshot.now)

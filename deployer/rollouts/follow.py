@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from deployer.model import label_names as names
 from deployer.model.deployment import Outcome, Request, Watch
 from deployer.model.image import Image
-from deployer.model.service import LabelError
 from deployer.model.snapshot import Phase, Snapshot
 from deployer.rollouts.decision import Case
 from deployer.rollouts.rollback import way_back
@@ -73,18 +73,17 @@ def looked(watch: Watch | None, snapshot: Snapshot) -> Watch:
     return replace(watch, looked_at=now, watched=watch.watched + watch.asked, asked=0.0)
 
 
-def follow(case: Case, watch: Watch, timeout: float) -> Decision:
+def follow(case: Case, watch: Watch) -> Decision:
     """Judge an update that was written.
 
     Args:
         case: the service as it is now, and what is known of it.
         watch: what the deployment remembers, after this look.
-        timeout: seconds that a roll-out of it may take.
     """
-    snapshot, request = case.snapshot, case.request
+    snapshot, request, timeout = case.snapshot, case.request, case.timeout
     progress, state = snapshot.progress, snapshot.service.state
     if state.task != watch.task or not snapshot.ours:
-        return _not_mine(case, watch, timeout)
+        return _not_mine(case, watch)
     goes_back = state.by == "rollback"
     if progress.phase is Phase.CONVERGED or (progress.phase is Phase.REVERTED and progress.all_up):
         return _converged(snapshot, request, watch)
@@ -141,12 +140,12 @@ def _fail(case: Case, reason: str, *, curable: bool) -> Decision:
     if state.restart:
         return Ended(Outcome.FAILED, f"{reason}; left as it is, it was a restart of the same image")
     failed = service.image.digest if service.image else None
-    if held := case.hold or service.hold:
+    if held := case.hold or case.labels.hold:
         return Ended(Outcome.FAILED, f"{reason}; left as it is, held: {held}", failed)
-    try:
-        back = _where_to_go_back(case)
-    except LabelError as fault:
-        return Ended(Outcome.FAILED, f"{reason}; left as it is: {fault}", failed)
+    problem = case.labels.problem
+    if problem and (names.ROLLBACK in problem or names.ENABLE in problem):
+        return Ended(Outcome.FAILED, f"{reason}; left as it is: {problem}", failed)
+    back = _where_to_go_back(case)
     if back is None:
         return Ended(Outcome.FAILED, f"{reason}; left as it is", failed)
     return GoBack(back, failed, reason)
@@ -157,16 +156,13 @@ def _no_way(reason: str) -> Ended:
 
 
 def _where_to_go_back(case: Case) -> Image | None:
-    """Return where a failed roll-out goes back to, or None where it may not or cannot.
-
-    Raises:
-        LabelError: `deployer.rollback` or `deployer.enable` is neither true nor false.
-    """
-    service = case.snapshot.service
+    """Return where a failed roll-out goes back to, or None where it may not or cannot."""
+    service, labels = case.snapshot.service, case.labels
     # Turned off since the roll-out began, it is left alone.
-    ours = service.flag("deployer.enable", default=True) and service.carries(case.rules.filter_label)
+    ours = labels.enabled and service.carries(case.rules.filter_label)
     # A job that went back would run the old image again: what it has done is done.
-    if not ours or service.is_job or not service.flag("deployer.rollback", case.rules.rollback):
+    may = case.rules.rollback if labels.rollback is None else labels.rollback
+    if not ours or service.is_job or not may:
         return None
     return way_back(case.snapshot, case.failures)
 
@@ -174,20 +170,20 @@ def _where_to_go_back(case: Case) -> Image | None:
 # -- when the service has left what this deployment wrote ---------------------------------------------
 
 
-def _not_mine(case: Case, watch: Watch, timeout: float) -> Decision:
+def _not_mine(case: Case, watch: Watch) -> Decision:
     snapshot, progress = case.snapshot, case.snapshot.progress
     current, mine = snapshot.service.image, Image.find(watch.image)
     if current is None:
         return Ended(Outcome.SUPERSEDED, "the service runs no image any more")
     same = mine is not None and current.digest == mine.digest and current.same_repository(mine)
     if snapshot.rolled_back and not same:
-        return _rolled_back(case, watch, timeout)
+        return _rolled_back(case, watch)
     if not same:
         return Ended(Outcome.SUPERSEDED, _who_came(snapshot))
     who = "somebody else wrote to the service during the roll-out"
     if progress.phase is Phase.CONVERGED or (progress.phase is Phase.REVERTED and progress.all_up):
         return Ended(Outcome.SUPERSEDED, f"{who}; it still wants this image: {_count(snapshot)}")
-    if progress.phase is Phase.PAUSED or watch.watched >= timeout:
+    if progress.phase is Phase.PAUSED or watch.watched >= case.timeout:
         why = progress.reason or "not converged"
         return Ended(Outcome.SUPERSEDED, f"{who}, and is left to them: {_count(snapshot)}, {why}")
     return LookAgain(_next_look(watch), f"{who}: {_count(snapshot)}")
@@ -203,7 +199,7 @@ def _who_came(snapshot: Snapshot) -> str:
     return f"{origin} updated the service, to {image}"
 
 
-def _rolled_back(case: Case, watch: Watch, timeout: float) -> Decision:
+def _rolled_back(case: Case, watch: Watch) -> Decision:
     """Judge a rollback that the target made, or a person with the target's own command."""
     snapshot, progress = case.snapshot, case.snapshot.progress
     back, mine = snapshot.service.image_text or "", Image.find(watch.image)
@@ -211,14 +207,14 @@ def _rolled_back(case: Case, watch: Watch, timeout: float) -> Decision:
     if snapshot.left and snapshot.left.by_operator:
         return Ended(Outcome.SUPERSEDED, f"somebody rolled the service back, to {back}")
     if progress.engine_busy:
-        if watch.watched >= timeout:
-            text = f"the engine's rollback has not ended after {timeout:g} s: {progress.reason}"
+        if watch.watched >= case.timeout:
+            text = f"the engine's rollback has not ended after {case.timeout:g} s: {progress.reason}"
             return Ended(Outcome.FAILED, text.rstrip(": "), failed)
         return LookAgain(_next_look(watch), f"the engine rolls back: {progress.reason}")
     reason = progress.reason or "the engine rolled back"
     if watch.going_back:
         return _no_way(reason)
-    if case.hold or snapshot.service.hold:
+    if case.hold or case.labels.hold:
         outcome = Outcome.ROLLED_BACK if progress.all_up else Outcome.FAILED
         return Ended(outcome, f"the engine rolled back: {reason}", failed)
     return TakeOver(back, failed, reason)

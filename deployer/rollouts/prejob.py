@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deployer.model.deployment import Request
+from deployer.model.label_names import PRE_JOB
 from deployer.model.service import LabelError, State
 from deployer.model.snapshot import Phase, Snapshot
+from deployer.policies.labels import ServiceLabels
 from deployer.rollouts.decision import Rules, Update
 
-LABEL = "deployer.pre-job"
+LABEL = PRE_JOB
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def judge(job: Snapshot, update: Update, request: Request, rules: Rules) -> Run 
     alive = job.job is not None and job.job.alive
     began = job.job.began_at.isoformat() if job.job and job.job.began_at else "soon"
     running = Running(f"{job.progress.ready}/{job.progress.wanted}", f"run of {service.name} since {began}")
-    timeout = service.seconds("deployer.timeout", rules.rollout_timeout)
+    timeout = ServiceLabels.parse(service.labels).timeout or rules.rollout_timeout
     overdue = request.waiting.get(running.what, 0.0) >= timeout
     mine = service.state.task == request.task or request.pre_job == update.image.digest
     if image.digest != update.image.digest or (request.force and not mine):

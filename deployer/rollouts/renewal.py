@@ -18,6 +18,7 @@ from deployer.errors import DeployerError, StaleVersionError
 from deployer.model.image import Image
 from deployer.model.service import Service, State
 from deployer.model.snapshot import Phase, Snapshot
+from deployer.policies.labels import ServiceLabels
 from deployer.rollouts.core import Core, known_failures
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.ports import Change
@@ -78,7 +79,9 @@ def age(service: Service, now: datetime) -> timedelta:
 def _needs(service: Service) -> bool:
     if service.image is None or service.image.ecr is None or service.is_job:  # any write runs a job again
         return False
-    return service.labels.get("deployer.enable", "").strip().lower() not in {"false", "0", "no", "off"}
+    labels = ServiceLabels.parse(service.labels)
+    # What cannot be understood turns updates off, and not the credentials that a service needs to live.
+    return labels.enabled or labels.problem is not None
 
 
 def _limit(service: Service, max_age: timedelta) -> timedelta:

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from deployer.errors import InvalidReferenceError
+from deployer.model import label_names as names
 from deployer.model.deployment import Outcome
 from deployer.model.image import Image
-from deployer.model.service import Service, State
+from deployer.model.service import LabelError, Service, State
 from deployer.model.snapshot import Phase, Snapshot
-from deployer.policies.labels import check
+from deployer.policies.labels import ServiceLabels
 from deployer.policies.patterns import glob
-from deployer.policies.tag_policy import Policy
-from deployer.policies.window import Window
 from deployer.rollouts.decision import Case, Found, Skip, Stop, Update, Wait
 from deployer.rollouts.rollback import gone_back, way_back, way_back_after
 
@@ -87,12 +86,13 @@ def _not_ours(case: Case) -> Stop | None:
 
 
 def _turned_off(case: Case) -> Stop | None:
-    enabled = case.snapshot.service.flag("deployer.enable", default=True)
-    return None if enabled else Skip(Outcome.IGNORED, "label deployer.enable=false")
+    if case.labels.enabled:
+        return None
+    return Skip(Outcome.IGNORED, case.labels.problem or f"label {names.ENABLE}=false")
 
 
 def _is_job(case: Case) -> Stop | None:
-    if not case.snapshot.service.is_job or case.snapshot.service.flag("deployer.run-job", default=False):
+    if not case.snapshot.service.is_job or case.labels.run_job:
         return None
     return Skip(
         Outcome.IGNORED,
@@ -101,7 +101,7 @@ def _is_job(case: Case) -> Stop | None:
 
 
 def _held_by_label(case: Case) -> Stop | None:
-    held = None if case.request.rollback else case.snapshot.service.hold
+    held = None if case.request.rollback else case.labels.hold
     return Skip(Outcome.HELD, f"held: {held}") if held else None
 
 
@@ -123,13 +123,13 @@ def _saw_something_else(case: Case) -> Stop | None:
 
 def _labels_understood(case: Case) -> Stop | None:
     # Later would be too late: some of them say what becomes of an update that has been written.
-    if not case.request.rollback:
-        check(case.snapshot.service)
+    if case.labels.problem and not case.request.rollback:
+        raise LabelError(case.labels.problem)
     return None
 
 
 def _follows_nothing(case: Case) -> Stop | None:
-    if not case.request.follows or not Policy.of(case.snapshot.service.labels).off:
+    if not case.request.follows or not case.labels.policy.off:
         return None
     return Skip(Outcome.IGNORED, "label deployer.policy=none")
 
@@ -247,19 +247,15 @@ def _not_quiet_yet(found: Found) -> Stop | None:
     case, digest = found.case, found.manifest.digest
     if not case.request.by_itself:
         return None
-    settle = case.snapshot.service.seconds("deployer.settle", case.rules.settle)
+    settle = case.rules.settle if case.labels.settle is None else case.labels.settle
     what = f"{SETTLE}{digest}"
     left = settle - case.request.waiting.get(what, 0.0)
     return Wait(f"the tag must be quiet for {settle:g} s", what, seconds=left) if left > 0 else None
 
 
 def _outside_its_window(found: Found) -> Stop | None:
-    case = found.case
-    text = case.snapshot.service.labels.get("deployer.window", "").strip()
-    if not text or not case.request.by_itself:
-        return None
-    window = Window.parse(text)
-    if window.is_open(case.snapshot.now):
+    case, window = found.case, found.case.labels.window
+    if window is None or not case.request.by_itself or window.is_open(case.snapshot.now):
         return None
     opens = window.opens_at(case.snapshot.now)
     seconds = max(1.0, min((opens - case.snapshot.now).total_seconds(), WINDOW_SECONDS))
@@ -286,7 +282,7 @@ def _comes_after_another(found: Found) -> Stop | None:
 def _follows_too(other: Service, image: Image, wanted: Image) -> bool:
     if not image.same_repository(wanted):
         return False
-    policy = Policy.of(other.labels)
+    policy = ServiceLabels.parse(other.labels).policy
     return image.same_tag(wanted) or bool(
         image.tag and wanted.tag and policy.may_follow(image.tag, wanted.tag)
     )
@@ -300,10 +296,9 @@ def _stands(after: Snapshot) -> bool:
 
 def _rolls_already(found: Found) -> Stop | None:
     case, service = found.case, found.case.snapshot.service
-    if case.request.rollback or service.flag("deployer.replace", default=False):
+    if case.request.rollback or case.labels.replace:
         return None
-    timeout = service.seconds("deployer.timeout", case.rules.rollout_timeout)
-    if not (service.rolls(case.snapshot.now, timeout) or _just_written(case.snapshot)):
+    if not (service.rolls(case.snapshot.now, case.timeout) or _just_written(case.snapshot)):
         return None
     count = f"{case.snapshot.progress.ready}/{case.snapshot.progress.wanted}"
     return Wait(f"a roll-out is under way ({count}); {found.manifest.digest} is next", "roll-out")

@@ -64,7 +64,7 @@ def test_a_roll_out_that_fails_is_rolled_back_and_not_repeated(lab, queues, kind
     assert lab.tasks_of("web") == tasks
     lab.push(WEB, "v3")
     assert deploy(lab, queues)["outcome"] == "updated"
-    assert "failed" not in state(lab)
+    assert state(lab)["failed"] == bad  # over the next update, too
 
 
 def test_a_roll_out_with_start_first_that_fails_is_rolled_back(lab, queues):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployer.model.image import Image
-from deployer.model.service import LabelError, Manifest, State
+from deployer.model.service import Manifest, State
 from deployer.rollouts.ports import Change
 from deployer.targets.swarm.service import read_service, revise
 
@@ -123,23 +123,3 @@ def test_a_service_without_an_image_has_none(template):
 
 def test_an_image_that_is_no_reference_is_none():
     assert service(Image="repo:no tag").image is None
-
-
-@pytest.mark.parametrize(
-    ("text", "hold"),
-    [
-        ("true", "label deployer.hold"),
-        ("until Monday", "until Monday"),
-        ("false", None),
-        ("", None),
-        ("0", None),
-    ],
-)
-def test_hold(text, hold):
-    assert service({"deployer.hold": text}).hold == hold
-
-
-@pytest.mark.parametrize("text", ["soon", "-1", "0", "1e3", "86401", "¹", "true"])
-def test_a_label_that_is_no_number_of_seconds_is_an_error(text):
-    with pytest.raises(LabelError, match="deployer.timeout"):
-        service({"deployer.timeout": text}).seconds("deployer.timeout", 5)
