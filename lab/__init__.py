@@ -4,9 +4,9 @@ For the tests and the demo. All of it lives in one directory and in namespaces o
 runs already, `/etc/hosts` and `/etc/docker` of the machine are not touched, and labs stand side by side.
 """
 
-from lab.aws import ACCOUNT, REGION, Queues
+from lab.aws import ACCOUNT, HOST, REGION, Queues
 from lab.faults import failing
-from lab.lab import HOST, OTHER_HOST, PLAIN_HOST, Lab
+from lab.lab import OTHER_HOST, PLAIN_HOST, Lab
 from lab.processes import Process, wait_until
 
 __all__ = [

@@ -23,6 +23,19 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
+HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+# The policy of an events queue.
+SENDERS = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": "*",
+        }
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -124,6 +137,7 @@ class Aws(Server):
         """
         number = f"{os.getpid()}-{next(self._numbers)}"
         events, events_dead = self._pair(f"events-{number}", visibility, max_receives)
+        self.sqs.set_queue_attributes(QueueUrl=events, Attributes={"Policy": json.dumps(SENDERS)})
         tasks, tasks_dead = self._pair(f"tasks-{number}", visibility, max_receives)
         return Queues(events, events_dead, tasks, tasks_dead)
 

@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import Self
 
 from lab import images
-from lab.aws import Aws, Queues
+from lab.aws import HOST, Aws, Queues
 from lab.engine import Engine
 from lab.janitor import Janitor
-from lab.lab import HOST, _write_logins
+from lab.lab import _write_logins
 from lab.namespaces import Namespaces
 from lab.processes import Process, wait_until
 from lab.registry import Registry

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
 import re
-import shlex
 import signal
 import sys
 import time
@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from lab import HOST, Lab, Process, wait_until
+from lab import HOST, Process, wait_until
+from lab.playground import Playground
 
-DIRECTORY = Path(".lab")
 IMAGE = "team/web:latest"
 PORT = 8080
 BOLD, DIM, GREEN, PLAIN = ("\033[1m", "\033[2m", "\033[32m", "\033[0m") if sys.stdout.isatty() else ("",) * 4
@@ -27,6 +27,13 @@ STEPS = (
     ),
     ("worker", r"Updated service", "the registry said what the tag means now, the Swarm took the update"),
     ("worker", r"ended: updated", "every task runs the new image: the deployment has ended"),
+)
+TRY = (
+    ('lab/push "Hello 3" && deployer status', "push version 3, and see it go out"),
+    ('lab/push "Hello 4" --crash', "push a version that crashes: it is rolled back, and not retried"),
+    ("deployer history web", "what was deployed, and how it ended"),
+    ("deployer explain web", "what a push would do now, rule by rule"),
+    ("deployer rollback web --wait", "go back to the version before"),
 )
 STAMP = re.compile(r"^time=(\S+) ", re.MULTILINE)
 
@@ -54,9 +61,8 @@ def tell_steps(processes: dict[str, Process], begun: datetime) -> None:
         say(f"  {GREEN}+{(moment - begun).total_seconds():6.3f} s{PLAIN}  {meaning}")
 
 
-def tell(lab: Lab) -> tuple[dict[str, str], int]:
-    """The whole story; the environment and the page's port for those who stay."""
-    queues = lab.aws.queues(visibility=30)
+def tell(lab: Playground) -> int:
+    """Tell the whole story, and return the port of the page."""
     say(f"{BOLD}1. Version 1 runs{PLAIN}")
     lab.docker_push(IMAGE, "Hello from version 1")
     options = ("--replicas", "1", "--update-monitor", "1s", "--update-order", "stop-first")
@@ -65,46 +71,32 @@ def tell(lab: Lab) -> tuple[dict[str, str], int]:
     wait_until(lambda: lab.page(PORT), 20, "the page")
     say(f"   docker push {HOST}/{IMAGE}; docker service create --name web …")
     say(f"   http://127.0.0.1:{page}/ says: {BOLD}{lab.page(PORT)}{PLAIN}")
-
-    env = lab.environment(queues, LOG_LEVEL="INFO")
-    processes = {
-        "bridge": lab.bridge(queues, LOG_LEVEL="INFO"),
-        "worker": lab.worker(queues, LOG_LEVEL="INFO"),
-    }
+    processes = lab.deploy()
     say("   deployer bridge; celery -A deployer worker", "(both run)")
 
     say(f"{BOLD}2. Somebody pushes version 2{PLAIN}")
     digest = lab.docker_push(IMAGE, "Hello from version 2")
-    begun = datetime.now(UTC)
-    lab.aws.send(queues.events, lab.event(IMAGE, digest))
     say(f"   docker push {HOST}/{IMAGE}", digest[:19] + "…")
+    begun = wait_until(lambda: lab.events.get(digest), 20, "the event") or datetime.now(UTC)
     say("   ECR's event is on the SQS queue")
     tell_steps(processes, begun)
     wait_until(lambda: "version 2" in lab.page(PORT), 20, "the new page")
     say(f"   http://127.0.0.1:{page}/ says: {BOLD}{lab.page(PORT)}{PLAIN}")
     state = lab.inspect("web")["Spec"]["Labels"]
     say("   the way back is on the service", "…" + state["deployer.state.previous"][-20:])
-    return env, page
+    return page
 
 
-def stay(lab: Lab, env: dict[str, str], page: int) -> None:
+def stay(lab: Playground, page: int) -> None:
     """Leave everything running until somebody presses Ctrl-C."""
-    script = lab.directory / "env.sh"
-    names = [
-        name for name in env if name.startswith(("AWS_", "DEPLOYER_")) or name in {"DOCKER_HOST", "PATH"}
-    ]
-    lines = [f"export {name}={shlex.quote(env[name])}" for name in names]
-    script.write_text("\n".join([*lines, f"export DOCKER_CONFIG={lab.engine.config}", ""]))
-    say(f"\n{BOLD}It goes on running.{PLAIN} In another shell:")
-    for line, meaning in (
-        (f". {script}", "point docker, celery and deployer at it"),
-        ("docker service ps web", "the Swarm's own view"),
-        ("deployer update web --force", "restart the service by hand"),
-        ("deployer rollback web", "and back to version 1"),
-        (f"tail -f {lab.logs}/worker-*.log", "what the worker says"),
-        (f"curl http://127.0.0.1:{page}/", "the page"),
-    ):
-        say(f"   {line:42}", meaning)
+    flower = lab.watch()
+    script = lab.write_environment()
+    if script.is_relative_to(Path.cwd()):
+        script = script.relative_to(Path.cwd())
+    say(f"\n{BOLD}It goes on running:{PLAIN} the page http://127.0.0.1:{page}/ and Flower {flower}")
+    say(f"In another shell, in this directory:  . {script}", "points docker, deployer and celery at it")
+    for number, (line, meaning) in enumerate(TRY, 1):
+        say(f"   {number}. {line:{max(len(line) for line, _ in TRY)}}", meaning)
     say("Press Ctrl-C to end it and to clean up.")
     ending = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ending)
@@ -113,18 +105,21 @@ def stay(lab: Lab, env: dict[str, str], page: int) -> None:
 
 def main() -> None:
     """Tell the story, and stay if `--keep` is given."""
-    keep = "--keep" in sys.argv[1:]
+    parser = argparse.ArgumentParser(prog="python -m lab.demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave everything running at the end")
+    parser.add_argument("--directory", type=Path, default=Path(".lab"), help="where it all lies")
+    given = parser.parse_args()
     begun = time.monotonic()
     say("Starting a private Docker engine with a Swarm, a registry that stands in for ECR, SQS and Redis …")
-    with Lab(DIRECTORY) as lab:
+    with Playground(given.directory) as lab:
         say(f"   ready after {time.monotonic() - begun:.1f} s", "(in namespaces of their own)")
-        env, page = tell(lab)
+        page = tell(lab)
         took = f"{time.monotonic() - begun:.1f} s"
         say(f"\n{GREEN}Done{PLAIN} in {took}: one push, one event, one roll-out, followed to its end.")
-        if keep:
-            stay(lab, env, page)
+        if given.keep:
+            stay(lab, page)
     say("Everything that was started has ended, and its files are removed.")
-    if not keep:
+    if not given.keep:
         say("Play with it: make demo KEEP=1")
 
 

@@ -11,7 +11,7 @@ import json
 import platform
 import shlex
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -184,3 +184,12 @@ def archive(image: Image, name: str) -> bytes:
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     return buffer.getvalue()
+
+
+def docker_push(docker: Callable[..., str], name: str, image: Image) -> str:
+    """Load an image into an engine, push it under this name, and return its digest.
+
+    The client compresses the layer, so it is another digest than that of `image`.
+    """
+    docker("load", "--quiet", stdin=archive(image, name))
+    return docker("push", name).rpartition("digest: ")[2].split()[0]

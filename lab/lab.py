@@ -17,10 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lab import events, images, requirements
-from lab.aws import ACCOUNT, REGION, Aws, Queues
+from lab import events, images, port_forward, requirements
+from lab.aws import HOST, Aws, Queues
 from lab.engine import Engine
-from lab.forward import Forward
 from lab.janitor import Janitor
 from lab.namespaces import Namespaces
 from lab.processes import Process, wait_until
@@ -28,7 +27,6 @@ from lab.redis import Redis
 from lab.registry import Registry
 from lab.swarm import Swarm
 
-HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 OTHER_HOST = "210987654321.dkr.ecr.us-east-1.amazonaws.com"
 PLAIN_HOST = "registry.example.com:5000"
 PLAIN_LOGIN = ("robot", "plain-password")
@@ -73,7 +71,7 @@ class Lab(Swarm):
         self.processes: list[Process] = []
         self.password = ""  # the one in ECR's tokens
         self._parts = parts
-        self._forwards: list[Forward] = []
+        self._forwards: list[port_forward.PortForward] = []
         self._numbers = itertools.count(1)
 
     def _make_namespaces(self, root: Path) -> Namespaces:
@@ -146,15 +144,14 @@ class Lab(Swarm):
         The client compresses the layer, so it is another digest than that of `push`.
         """
         name = f"{HOST}/{':'.join(_parsed(reference))}"
-        self.docker("load", "--quiet", stdin=images.archive(images.make(text, kind, **options), name))
-        said = self.docker("push", name)
-        digest = said.rpartition("digest: ")[2].split()[0]
-        repository, tag = _parsed(reference)
-        manifest = self.registry.request(
-            "GET", f"/v2/{repository}/manifests/{digest}", accept=images.MANIFEST
-        )[2]
-        self.aws.put_image(repository, tag, manifest, images.MANIFEST)
+        digest = images.docker_push(self.docker, name, images.make(text, kind, **options))
+        self.tell_ecr(*_parsed(reference), digest, images.MANIFEST)
         return digest
+
+    def tell_ecr(self, repository: str, tag: str, digest: str, kind: str) -> None:
+        """Tell ECR's API of a manifest, of this media type, that the registry has."""
+        path = f"/v2/{repository}/manifests/{digest}"
+        self.aws.put_image(repository, tag, self.registry.request("GET", path, accept=kind)[2], kind)
 
     @staticmethod
     def event(reference: str, digest: str, at: datetime | None = None) -> dict[str, Any]:
@@ -182,7 +179,7 @@ class Lab(Swarm):
 
     def forward(self, port: int) -> int:
         """A port of 127.0.0.1 on the machine that leads to this one inside, until the lab is closed."""
-        self._forwards.append(Forward(self.namespaces, port))
+        self._forwards.append(port_forward.into(self.namespaces, port))
         return self._forwards[-1].port
 
     def environment(self, queues: Queues, **settings: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 
 from deployer import settings
 from lab import HOST, Lab, Queues, container
-from lab.inward import Inward
+from lab.port_forward import PortForward, out_of
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def servers(lab: Lab) -> None:
 @pytest.fixture
 def inward(lab: Lab) -> Iterator[Callable[[int], None]]:
     """Opens ports inside that lead to servers of ours; they are closed at the end."""
-    opened: list[Inward] = []
-    yield lambda port: opened.append(Inward(lab.namespaces, port))
+    opened: list[PortForward] = []
+    yield lambda port: opened.append(out_of(lab.namespaces, port))
     for port in opened:
         port.close()
 

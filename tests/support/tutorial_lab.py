@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import shutil
 import sys
 import tempfile
-import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from cloudformation_lab import ADDRESS, StrictAws
 from console import Terminal
 from paths import ROOT
 
 from lab import HOST, Lab, container, events
-from lab.inward import Inward
+from lab.port_forward import out_of
+from lab.push_hook import Pushed, PushHook
 
 # The machine's own address, which its containers reach too (of TEST-NET-2, RFC 5737).
 MACHINE = "198.51.100.1"
@@ -45,12 +43,9 @@ class TutorialLab(Lab):
         super().__init__(directory, keep_logs=True)
         self.aws = StrictAws(directory / "cloud", self.logs / "aws.log", host=MACHINE)
         self._images, self._variables = images, variables
-        self._hub = Pushes(self)
-        self._inward = [
-            Inward(self.namespaces, self.aws.port, ADDRESS),
-            Inward(self.namespaces, self._hub.port),
-        ]
-        self.registry.notified = f"http://127.0.0.1:{self._hub.port}/"
+        self._aws_inside = out_of(self.namespaces, self.aws.port, ADDRESS)
+        self._hook = PushHook(self.namespaces, self._pushed)
+        self.registry.notified = self._hook.url
 
     def start(self) -> None:
         """Bring the machine to where the tutorial begins."""
@@ -108,58 +103,26 @@ class TutorialLab(Lab):
 
     def close(self) -> None:
         """End everything."""
-        self._hub.close()
-        for port in self._inward:
-            port.close()
+        self._hook.close()
+        self._aws_inside.close()
         super().close()
 
+    def _pushed(self, push: Pushed) -> None:
+        """Tell ECR's API of an image with a tag, then each rule that wants to hear of it.
 
-class Pushes:
-    """Hears of the registry's pushes and does what ECR and EventBridge do then.
-
-    The emulator's ECR tells nobody of an image, and its EventBridge takes no event of `aws.ecr` from outside:
-    so it is asked whether each rule's pattern matches, and the event is put on the queue that the rule names.
-    """
-
-    def __init__(self, lab: TutorialLab) -> None:
-        self._lab = lab
-        pushes = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                for event in told["events"]:
-                    if event["action"] == "push" and event["target"].get("tag"):
-                        pushes.pushed(event["target"])
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def pushed(self, target: dict[str, Any]) -> None:
-        """Tell ECR's API of an image with a tag, then each rule that wants to hear of it."""
-        repository, tag, digest, kind = (target[key] for key in ("repository", "tag", "digest", "mediaType"))
-        manifest = self._lab.registry.request("GET", f"/v2/{repository}/manifests/{digest}", accept=kind)[2]
-        image = {"imageManifest": manifest.decode(), "imageManifestMediaType": kind, "imageTag": tag}
-        ecr = self._lab.aws.client("ecr")
+        The emulator's ECR tells nobody of an image, and its EventBridge takes no event of `aws.ecr` from
+        outside: so it is asked whether each rule's pattern matches, and the event is put on the rule's queue.
+        """
+        ecr = self.aws.client("ecr")
         try:
-            ecr.put_image(repositoryName=repository, **image)
+            ecr.describe_repositories(repositoryNames=[push.repository])
         except ecr.exceptions.RepositoryNotFoundException:
             return  # ECR would not have taken the image
-        event = json.dumps(events.pushed(repository, tag, digest))
-        bus, sqs = self._lab.aws.client("events"), self._lab.aws.client("sqs")
+        self.tell_ecr(push.repository, push.tag, push.digest, push.kind)
+        event = json.dumps(events.pushed(push.repository, push.tag, push.digest))
+        bus, sqs = self.aws.client("events"), self.aws.client("sqs")
         for rule in bus.list_rules()["Rules"]:
             if bus.test_event_pattern(EventPattern=rule["EventPattern"], Event=event)["Result"]:
                 for one in bus.list_targets_by_rule(Rule=rule["Name"])["Targets"]:
                     url = sqs.get_queue_url(QueueName=one["Arn"].rpartition(":")[2])["QueueUrl"]
                     sqs.send_message(QueueUrl=url, MessageBody=event)
-
-    def close(self) -> None:
-        """Hear no more."""
-        self._server.shutdown()
-        self._server.server_close()

@@ -1,0 +1,77 @@
+"""`make demo KEEP=1`: each thing that it suggests is typed as printed, and does what is said beside it."""
+
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+from console import Terminal
+from paths import ROOT
+
+from lab import wait_until
+
+pytestmark = pytest.mark.real
+END = "Press Ctrl-C"
+
+
+@pytest.fixture
+def playground(short_path):
+    log = short_path / "demo.txt"
+    argv = [sys.executable, "-m", "lab.demo", "--keep", "--directory", str(short_path / "lab")]
+    with log.open("w") as output:
+        process = subprocess.Popen(argv, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        wait_until(lambda: END in log.read_text() or process.poll() is not None, 180, "the playground")
+        assert process.poll() is None, log.read_text()
+        yield log
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        assert not (short_path / "lab").exists()
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def shell(tmp_path):
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8", "TERM": "xterm"}
+    terminal = Terminal([], ROOT, tmp_path, env)
+    yield terminal
+    terminal.close()
+
+
+def body(url):
+    """Return a page, empty while nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.read().decode()
+    except OSError:
+        return ""
+
+
+def test_five_things_to_try_work_as_printed(playground, shell):
+    told = playground.read_text()
+    page, flower = re.search(r"the page (\S+) and Flower (\S+)", told).groups()
+    [script] = re.findall(r"in this directory: +(\. \S+)", told)
+    new, crash, history, explain, back = re.findall(r"^   \d\. (.+?)  +\S", told, re.MULTILINE)
+
+    def typed(command):
+        status, printed = shell.run(command)
+        assert status == 0, f"$ {command}\n{printed}"
+        return printed
+
+    typed(script)
+    assert "✗" not in typed("deployer doctor")
+    assert "web" in typed(new)
+    wait_until(lambda: "Hello 3" in body(page), 60, "version 3")
+    wait_until(lambda: typed("deployer history web --json").count('"updated"') == 2, 60, "its end")
+    typed(crash)
+    wait_until(lambda: '"rolled-back"' in typed("deployer history web --json"), 60, "the rollback")
+    assert "Hello 3" in body(page)
+    assert "rolled-back" in typed(history)
+    assert "held" in typed(explain)
+    typed(back)
+    wait_until(lambda: "version 2" in body(page), 30, "version 2")
+    assert "flower" in body(flower).lower()
