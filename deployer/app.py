@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -179,15 +180,25 @@ def queue_url(queue: str) -> str:
 
 @lru_cache(maxsize=1)
 def task_queues() -> dict[str, str]:
-    """The task queues, name to URL; the first is this Swarm's own.
+    """Return the task queues, name to URL; the first is this worker's own.
 
     Raises:
         SettingsError: none is set, or one cannot be found.
     """
     settings = load()
     settings.need("task_queue")
-    urls = [queue_url(queue) for queue in settings.task_queue]
-    return {url.rstrip("/").rsplit("/", 1)[-1]: url for url in urls}
+    return named_queues([queue_url(queue) for queue in settings.task_queue])
+
+
+def named_queues(urls: Iterable[str]) -> dict[str, str]:
+    """Give each queue a name of its own: SQS's, with a hash where regions or accounts share it."""
+    queues: dict[str, str] = {}
+    for url in dict.fromkeys(url.rstrip("/") for url in urls):
+        name = url.rsplit("/", 1)[-1]
+        if name in queues:
+            name = f"{name}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+        queues[name] = url
+    return queues
 
 
 def checks() -> Iterator[doctor.Finding]:

@@ -34,6 +34,7 @@ from deployer.broker import batching, polling
 from deployer.broker.polling import Poller, Settler, Waker
 from deployer.broker.validation import check_body, check_headers
 from deployer.errors import brief
+from deployer.observability.outage import LONGEST_BACKOFF
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class Channel(SQS.Channel):
     Transport options beside kombu's: `retry_backoff_max`, `poll_margin`, both in seconds.
     """
 
-    retry_backoff_max = polling.LONGEST_BACKOFF
+    retry_backoff_max = LONGEST_BACKOFF
     poll_margin = POLL_MARGIN
     from_transport_options = (*SQS.Channel.from_transport_options, "retry_backoff_max", "poll_margin")
 

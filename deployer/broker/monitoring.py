@@ -41,6 +41,8 @@ from kombu.exceptions import OperationalError
 from kombu.pidbox import Node
 from kombu.utils.url import maybe_sanitize_url
 
+from deployer.observability.outage import Outage, kind
+
 log = logging.getLogger(__name__)
 
 KEPT_EVENTS = 10_000  # of an outage; the oldest go first
@@ -85,6 +87,11 @@ class MonitoredCelery(Celery):
         if hostname or args or options or not url:
             return super().connection(hostname, *args, **options)
         return Monitoring(url, self.conf.broker_write_url, patient=True)
+
+
+def _outage(begins: str, ends: str) -> Outage:
+    # The text of an error may hold the URL with its password.
+    return Outage(log, begins, ends, longest=LONGEST_BACKOFF, describe=kind)
 
 
 def _url(app: Any) -> str | None:
@@ -226,7 +233,7 @@ class Dispatcher(EventDispatcher):
         super().enable()
 
     def _run(self) -> None:
-        outage = _Outage("Redis takes no events, they are kept: %s", "Redis takes events again")
+        outage = _outage("Redis takes no events, they are kept: %s", "Redis takes events again")
         while True:
             self._there_is_more.wait()
             self._there_is_more.clear()
@@ -234,16 +241,16 @@ class Dispatcher(EventDispatcher):
                 with Monitoring(self._url or "") as connection:
                     self._send_all(connection, outage)
             except Exception as fault:  # noqa: BLE001 - a thread that ends would send nothing any more
-                outage.failed(fault)
+                pause = outage.failed(fault)
                 if self._ending:
                     return
-                time.sleep(outage.backoff)
+                time.sleep(pause)
                 self._there_is_more.set()
                 continue
             if self._ending:
                 return
 
-    def _send_all(self, connection: Connection, outage: _Outage) -> None:
+    def _send_all(self, connection: Connection, outage: Outage) -> None:
         """Send what waits, until nothing has come for a while or the dispatcher is closed."""
         channel: Any = connection.default_channel
         exchange: Any = get_exchange(connection, name=self.exchange.name)
@@ -366,15 +373,14 @@ class RemoteControl(bootsteps.StartStopStep):
     shutdown = stop
 
     def _run(self, consumer: Any, stopped: threading.Event) -> None:
-        outage = _Outage("Redis does not answer, no remote control: %s", "Remote control is back")
+        outage = _outage("Redis does not answer, no remote control: %s", "Remote control is back")
         while not stopped.is_set():
             try:
                 self._listen(consumer, stopped, outage)
             except Exception as fault:  # noqa: BLE001 - a thread that ends would answer nothing any more
-                outage.failed(fault)
-                stopped.wait(outage.backoff)
+                stopped.wait(outage.failed(fault))
 
-    def _listen(self, consumer: Any, stopped: threading.Event, outage: _Outage) -> None:
+    def _listen(self, consumer: Any, stopped: threading.Event, outage: Outage) -> None:
         with Monitoring(_url(consumer.app) or "") as connection:
             node = self._node(consumer, connection)
             node.channel = connection.channel()
@@ -402,29 +408,3 @@ def _on_message(node: Node, body: Any, message: Any) -> None:
         raise
     except Exception as fault:  # noqa: BLE001 - whatever was sent, the next command is answered
         log.warning("A remote command is not understood: %s", type(fault).__name__)
-
-
-class _Outage:
-    """Says once that Redis fails and once that it works again, and how long to wait for it."""
-
-    def __init__(self, failing: str, again: str) -> None:
-        self._failing, self._again = failing, again
-        self._faults = 0
-        self.since: float | None = None
-
-    @property
-    def backoff(self) -> float:
-        """Seconds until the next try."""
-        return min(LONGEST_BACKOFF, 0.25 * 2.0 ** min(self._faults, 10))
-
-    def failed(self, fault: Exception) -> None:
-        self._faults += 1
-        if self.since is None:
-            self.since = time.monotonic()
-            # The text of the error may hold the URL with its password.
-            log.warning(self._failing, type(fault).__name__)
-
-    def worked(self) -> None:
-        if self.since is not None:
-            log.info(self._again)
-        self._faults, self.since = 0, None

@@ -6,7 +6,6 @@ Neither decides anything, and no answer of SQS ends or stalls them.
 from __future__ import annotations
 
 import logging
-import random
 import re
 import socket
 import threading
@@ -19,11 +18,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 from celery.signals import worker_shutting_down
 
-from deployer.errors import brief
+from deployer.observability.outage import LONGEST_BACKOFF, Outage
 
 log = logging.getLogger(__name__)
 
-LONGEST_BACKOFF = 30.0  # seconds between two polls of an SQS that does not answer
 SETTLE_BACKOFF = 2.0  # seconds between two tries to delete a message
 SETTLE_PATIENCE = 120.0  # seconds of trying: after the visibility timeout it is no use any more
 SHORTEST_EMPTY_POLL = 1.0  # seconds, so that a proxy that answers "nothing" at once makes no storm
@@ -56,31 +54,6 @@ class Waker:
         self._writer.close()
 
 
-class Outage:
-    """Says once that something fails, and once that it works again.
-
-    Args:
-        begins: the warning, with a place for the error.
-        ends: the line when it works again.
-    """
-
-    def __init__(self, begins: str, ends: str) -> None:
-        self._begins, self._ends = begins, ends
-        self._failing = False
-
-    def failed(self, fault: Exception) -> None:
-        """Take note of a failure."""
-        if not self._failing:
-            log.warning(self._begins, brief(fault))
-        self._failing = True
-
-    def worked(self) -> None:
-        """Take note of a success."""
-        if self._failing:
-            log.info(self._ends)
-        self._failing = False
-
-
 class Poller(threading.Thread):
     """Receives from one queue when asked to, and never gives up.
 
@@ -104,10 +77,14 @@ class Poller(threading.Thread):
     ) -> None:
         super().__init__(name=f"poll-{queue}", daemon=True)
         self._receive, self._arrived, self._give_back = receive, arrived, give_back
-        self._longest_backoff = longest_backoff
         self._asked: SimpleQueue[int] = SimpleQueue()
         self._stopped = threading.Event()
-        self._outage = Outage(f"Queue {queue} does not answer, trying on: %s", f"Queue {queue} answers again")
+        self._outage = Outage(
+            log,
+            f"Queue {queue} does not answer, trying on: %s",
+            f"Queue {queue} answers again",
+            longest=longest_backoff,
+        )
         self.busy = False
         self.begun: float | None = None  # when the poll under way was asked for, on time.monotonic's clock
 
@@ -131,15 +108,12 @@ class Poller(threading.Thread):
             (self._give_back if self._stopped.is_set() else self._arrived)(messages)
 
     def _persist(self, count: int) -> Sequence[Mapping[str, Any]]:
-        faults = 0
         while not self._stopped.is_set():
             begun = time.monotonic()
             try:
                 messages = self._receive(count)
             except Exception as fault:  # noqa: BLE001 - whatever it is, not to poll is worse
-                self._outage.failed(fault)
-                self._stopped.wait(_backoff(faults, self._longest_backoff))
-                faults += 1
+                self._stopped.wait(self._outage.failed(fault))
                 continue
             self._outage.worked()
             Poller.answered_at = time.monotonic()
@@ -157,8 +131,10 @@ class Settler(threading.Thread):
         self._requests: SimpleQueue[tuple[float, Callable[[], Any]] | None] = SimpleQueue()
         self._closing = threading.Event()
         self._outage = Outage(
+            log,
             "Messages cannot be deleted or given back, their tasks will run again: %s",
             "Messages are deleted and given back again",
+            longest=SETTLE_BACKOFF,
         )
 
     def put(self, request: Callable[[], Any]) -> None:
@@ -173,19 +149,16 @@ class Settler(threading.Thread):
 
     def run(self) -> None:
         """Make the requests."""
-        faults = 0
         while item := self._requests.get():
             until, request = item
             fault = fault_of(request)
             if fault is None:
-                faults = 0
                 self._outage.worked()
             elif self._closing.is_set() or time.monotonic() > until:
                 self._outage.failed(fault)
             else:
                 self._requests.put(item)
-                self._closing.wait(_backoff(faults, SETTLE_BACKOFF))
-                faults += 1
+                self._closing.wait(self._outage.failed(fault))
 
 
 def messages_of(answer: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -218,10 +191,6 @@ def fault_of(request: Callable[[], Any]) -> Exception | None:
     except Exception as fault:  # noqa: BLE001 - whatever it is, the thread goes on
         return None if _code(fault) in STALE_HANDLE else fault
     return None
-
-
-def _backoff(faults: int, longest: float) -> float:
-    return random.uniform(0.5, 1) * min(longest, 2.0 ** min(faults, 10) / 2)  # noqa: S311 - jitter
 
 
 def _code(fault: Exception) -> str:

@@ -7,13 +7,14 @@ history would decide over deployments. So a result that cannot be stored now is 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from celery.backends.redis import RedisBackend
 from kombu.exceptions import OperationalError
+
+from deployer.observability.outage import Outage, kind
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +28,12 @@ class OptionalRedisBackend(RedisBackend):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._resume_at = 0.0
-        self._down = False
-        self._lock = threading.Lock()
+        self._outage = Outage(
+            log,
+            "Redis takes nothing, results are lost until it does (%s)",
+            "Redis takes results again",
+            describe=kind,
+        )
 
     def ensure(self, fun: Callable[..., Any], args: Sequence[Any], **policy: Any) -> Any:
         """Call Redis once: whoever waits for it is a deployment."""
@@ -51,15 +56,9 @@ class OptionalRedisBackend(RedisBackend):
         # Whatever it is: one that is full, read-only or forbids it answers, and Celery, which stores that a
         # task has started, would not run it.
         except Exception as fault:  # noqa: BLE001
-            with self._lock:
-                first, self._down = not self._down, True
-                if isinstance(fault, (*self.connection_errors, OperationalError, OSError)):
-                    self._resume_at = time.monotonic() + PAUSE_SECONDS
-            if first:
-                log.warning("Redis takes nothing, results are lost until it does (%s)", type(fault).__name__)
+            if isinstance(fault, (*self.connection_errors, OperationalError, OSError)):
+                self._resume_at = time.monotonic() + PAUSE_SECONDS
+            self._outage.failed(fault)
             return result
-        with self._lock:
-            again, self._down = self._down, False
-        if again:
-            log.info("Redis takes results again")
+        self._outage.worked()
         return stored

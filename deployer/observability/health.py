@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from deployer.errors import DeployerError
+from deployer.observability.outage import Outage
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Heart(threading.Thread):
     def __init__(self, path: Path, role: str, *checks: Check) -> None:
         super().__init__(name="health", daemon=True)
         self._path, self._role, self._checks = path, role, checks
-        self._ill: str | None = None
+        self._outage = Outage(log, "Unhealthy: %s", "Healthy again", level=logging.ERROR)
 
     def run(self) -> None:
         """Look and write, for ever."""
@@ -60,11 +61,10 @@ class Heart(threading.Thread):
     def beat(self) -> None:
         """Look once."""
         reason = next((told for check in self._checks if (told := check())), None)
-        if reason and not self._ill:
-            log.error("Unhealthy: %s", reason)
-        elif self._ill and not reason:
-            log.info("Healthy again")
-        self._ill = reason
+        if reason:
+            self._outage.failed(reason)
+        else:
+            self._outage.worked()
         text = json.dumps({"role": self._role, "pid": os.getpid(), "at": time.time(), "reason": reason})
         fresh = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         try:

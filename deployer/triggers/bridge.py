@@ -7,7 +7,6 @@ What cannot be understood is left, so that the queue's redrive policy takes it t
 from __future__ import annotations
 
 import logging
-import random
 import signal
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,15 +16,14 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from kombu.exceptions import OperationalError
 
-from deployer.errors import brief
 from deployer.observability.logs import about
+from deployer.observability.outage import Outage
 from deployer.triggers import events
 
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 20  # SQS's longest poll
 BATCH = 10  # SQS's largest batch
-LONGEST_BACKOFF = 30.0  # seconds
 
 UNREACHABLE = (BotoCoreError, ClientError, OperationalError)
 
@@ -66,7 +64,7 @@ class Bridge:
         self._counted = counted
         self._stopping = False
         self._polling = False
-        self._faults = 0
+        self._outage = Outage(log, "SQS does not answer, trying again until it does: %s", "SQS answers again")
         self.begun = time.monotonic()  # the turn under way, with its retries
         self.polled_at: float | None = None  # when SQS last answered a poll, on time.monotonic's clock
 
@@ -81,9 +79,7 @@ class Bridge:
             except UNREACHABLE as fault:
                 self._pause(fault)
             else:
-                if self._faults:
-                    log.info("SQS answers again")
-                self._faults = 0
+                self._outage.worked()
         log.info("Bridge stopped")
 
     def turn(self) -> None:
@@ -182,11 +178,7 @@ class Bridge:
             log.warning("A message was not deleted and will come again: %s", failed.get("Message"))
 
     def _pause(self, fault: Exception) -> None:
-        self._faults += 1
-        if self._faults == 1:
-            log.warning("SQS does not answer, trying again until it does: %s", brief(fault))
-        longest = min(LONGEST_BACKOFF, 2.0 ** (self._faults - 1))
-        until = time.monotonic() + random.uniform(longest / 2, longest)  # noqa: S311 - jitter
+        until = time.monotonic() + self._outage.failed(fault)
         while not self._stopping and time.monotonic() < until:
             time.sleep(0.2)
 

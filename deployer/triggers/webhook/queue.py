@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from deployer.broker.batching import BATCH, send_batch
 from deployer.errors import TemporaryError, brief
+from deployer.observability.outage import Outage
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class Outbox:
         self._sqs, self._url = sqs, queue_url
         self._asking = threading.Lock()
         self._asked_at: float | None = None
+        self._outage = Outage(log, "%s", "The events queue takes messages again")
         self._silent: str | None = None  # why SQS did not answer when it was last asked
         self._denied: str | None = None  # why it took no event, which asking does not tell
 
@@ -61,10 +63,12 @@ class Outbox:
         """Why the queue takes no events, None if it does; SQS is asked at most every few seconds."""
         with self._asking:
             if self._asked_at is None or time.monotonic() - self._asked_at > FRESH:
-                before, self._silent = self._silent, self._ask()
+                self._silent = self._ask()
                 self._asked_at = time.monotonic()
-                if self._silent and not before:
-                    log.warning("%s", self._silent)
+                if self._silent:
+                    self._outage.failed(self._silent)
+                else:
+                    self._outage.worked()
             return self._silent or self._denied
 
     def _ask(self) -> str | None:
