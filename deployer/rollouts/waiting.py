@@ -1,18 +1,29 @@
-"""How long to wait before the next look, by how long the wait has lasted."""
+"""How long to wait until the next look at what waits: a part of the time that it has waited. Pure.
+
+Asking grows rare while nothing is lost by it: what has waited for a minute waits a few seconds longer than
+it had to. Nobody is woken instead. The message of a deployment that waits lies in SQS until its own delay
+has passed, which nobody can shorten, and a second message would be a second deployment.
+"""
 
 from __future__ import annotations
 
-import zlib
+import hashlib
 
-FIRST, LONGEST = 3.0, 60.0  # seconds between two looks at something that is waited for
+SHORTEST, LONGEST = 3.0, 90.0  # seconds, before the jitter
+PART = 1 / 3  # of the time waited
+JITTER = 1 / 3  # of the wait: services that began together do not look together
 
 
-def next_wait(waited: float, key: str = "") -> float:
-    """Return the seconds until the next look.
+def next_wait(waited_seconds: float, service: str) -> float:
+    """Return the seconds until the next look: 3 to 4 at first, and never more than 120.
 
     Args:
-        waited: seconds for which the same thing has been waited for already.
-        key: something that tells waiters apart, so that they do not all look at once.
+        waited_seconds: the sum of the delays that were asked for so far, whatever clocks said.
+        service: the service's name.
     """
-    seconds = min(max(FIRST, waited / 4), LONGEST)
-    return seconds * (0.9 + 0.1 * (zlib.crc32(key.encode()) % 100) / 100)
+    wait = min(max(SHORTEST, waited_seconds * PART), LONGEST)
+    return wait * (1 + JITTER * _share(service))
+
+
+def _share(service: str) -> float:
+    return hashlib.sha256(service.encode()).digest()[0] / 256

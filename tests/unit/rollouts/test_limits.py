@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deployer.errors import StaleVersionError, TemporaryError
-from deployer.rollouts.ledger import LEASE, Ledger, Pace, give_slot_back, set_freeze, set_hold, take_slot
+from deployer.rollouts.ledger import (
+    LEASE,
+    Ledger,
+    Pace,
+    give_slot_back,
+    live_slots,
+    set_freeze,
+    set_hold,
+    take_slot,
+)
 from deployer.testing import FakeSwarm
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,10 +40,10 @@ def test_never_more_slots_than_the_width(steps):
         now += timedelta(seconds=seconds)
         if take:
             granted = take_slot(swarm, service, set(), width, now)
-            assert granted is (service in swarm.ledger().slots(now))
+            assert granted is (service in live_slots(swarm.ledger(), now))
         else:
             give_slot_back(swarm, service)
-        assert len(swarm.ledger().slots(now)) <= width
+        assert len(live_slots(swarm.ledger(), now)) <= width
 
 
 def test_roll_outs_that_others_began_count():
@@ -55,7 +64,7 @@ def test_a_lease_that_nobody_can_have_written_takes_no_slot(text):
     swarm = FakeSwarm()
     swarm.write_ledger(swarm.ledger(), {"deployer.slot.x": text})
     assert take_slot(swarm, "a", set(), 1, NOW)
-    assert swarm.ledger().slots(NOW) == {"a"}
+    assert live_slots(swarm.ledger(), NOW) == {"a"}
 
 
 class Contended(FakeSwarm):

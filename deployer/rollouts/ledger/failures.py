@@ -1,0 +1,77 @@
+"""The digests that failed, or that somebody went back from, by service. Pure.
+
+One label for each service, one line for each digest, newest first: `digest time tag reason`. There is no
+bound on their number, for beyond one the services would begin to try failed digests again. What a label of
+thousands drops is the reasons of the oldest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from deployer.model.image import is_digest, is_tag
+
+FAILED = "deployer.failed."
+LONGEST_REASON = 200  # characters
+WITH_REASON = 100  # of the newest failures of a service; the engine takes 1 MiB for all services
+UNKNOWN = "-"  # no tag begins with it
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A digest that must not be tried again by itself."""
+
+    digest: str
+    tag: str | None = None  # that it was chosen by
+    reason: str = ""
+    at: str | None = None  # ISO 8601 with a time zone
+
+
+def encode(failures: Iterable[Failure]) -> str:
+    """Return a service's label."""
+    return "\n".join(_line(one, reason=place < WITH_REASON) for place, one in enumerate(failures))
+
+
+def decode(text: str) -> dict[str, Failure]:
+    """Read a service's label, newest first; lines that we cannot have written are passed over."""
+    found = (_failure(line) for line in text.split("\n"))
+    return {failure.digest: failure for failure in found if failure}
+
+
+def merge(text: str, more: Iterable[Failure]) -> str:
+    """Add failures to a service's label; what is known already stays as it was first told."""
+    known = decode(text)
+    new = {failure.digest: failure for failure in more if failure.digest not in known}
+    return encode([*new.values(), *known.values()]) if new else text
+
+
+def without(text: str, digest: str | None) -> str:
+    """Take a digest out of a service's label; None for all."""
+    return encode(failure for failure in decode(text).values() if digest not in {None, failure.digest})
+
+
+def of(labels: Mapping[str, str], name: str) -> dict[str, Failure]:
+    """Return the failures of a service by digest, newest first."""
+    return decode(labels.get(FAILED + name, ""))
+
+
+def _line(failure: Failure, reason: bool) -> str:
+    words = failure.reason.split() if reason else []
+    said = " ".join(words)[:LONGEST_REASON]
+    return f"{failure.digest} {failure.at or UNKNOWN} {failure.tag or UNKNOWN} {said}".rstrip()
+
+
+def _failure(line: str) -> Failure | None:
+    digest, at, tag, reason = [*line.split(" ", 3), "", "", ""][:4]
+    if not is_digest(digest) or not (at == UNKNOWN or _is_time(at)) or not (tag == UNKNOWN or is_tag(tag)):
+        return None
+    return Failure(digest, None if tag == UNKNOWN else tag, reason, None if at == UNKNOWN else at)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
