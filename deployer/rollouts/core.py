@@ -15,7 +15,7 @@ from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import Snapshot
 from deployer.policies.labels import ServiceLabels
 from deployer.rollouts.decision import Case, Rules, Stop
-from deployer.rollouts.ledger import Ledger
+from deployer.rollouts.ledger import Failure, Ledger, remember
 from deployer.rollouts.ports import Credentials, Registry, Target
 from deployer.rollouts.rules import choose
 
@@ -84,6 +84,14 @@ class Core:
                 break
             tags = [t for t in tags if t.name != chosen]
         return image.with_tag(chosen)
+
+    def remember(self, case: Case) -> None:
+        """Write down in the ledger what the next write of anybody could wipe out."""
+        service, at = case.snapshot.service, case.snapshot.now.isoformat(timespec="seconds")
+        known = case.failures.items()
+        new = {d: Failure(d, None, why, at) for d, why in known if d not in case.remembered}
+        if new:
+            remember(self.target, service.name, new)
 
     def way_back_problem(self, service: Service, previous: str | None) -> str | None:
         """Return why a service could not go back to an image, None if it could.

@@ -139,7 +139,7 @@ class Deployer(Core):
         try:
             waits = self._job_first(case, decision, credentials)
             if not waits:
-                self._remember(case)
+                self.remember(case)
                 self._write(snapshot, decision, credentials)
         except BaseException:
             self._give_slot_back(snapshot)
@@ -170,7 +170,7 @@ class Deployer(Core):
     def _stopped(self, case: Case, stop: Stop) -> Report | Again:
         if isinstance(stop, Skip):
             if stop.outcome is not Outcome.IGNORED:
-                self._remember(case)
+                self.remember(case)
             return self.report(case.snapshot, case.request, stop.outcome, stop.reason)
         before = case.request.waiting.get(stop.what, 0.0)
         seconds = stop.seconds if stop.seconds is not None else next_wait(before, case.snapshot.service.name)
@@ -225,7 +225,7 @@ class Deployer(Core):
     def _follow(self, snapshot: Snapshot, request: Request, remembered: Watch | None) -> Report | Again:
         watch, state = looked(remembered, snapshot), snapshot.service.state
         case = case_of(snapshot, request, self.rules, self.target.ledger())
-        self._remember(case)
+        self.remember(case)
         if state.by == "rollback" and state.task == watch.task and not (watch.going_back or request.rollback):
             # Begun by a look that nobody remembers.
             watch = replace(watch, watched=0.0, going_back=state.reason or "rolled back")
@@ -277,14 +277,6 @@ class Deployer(Core):
             return None
 
     # -- what the ledger keeps ---------------------------------------------------------------------
-
-    def _remember(self, case: Case) -> None:
-        """Write down what the next write of anybody could wipe out."""
-        service, at = case.snapshot.service, case.snapshot.now.isoformat(timespec="seconds")
-        kept = case.remembered
-        new = {d: Failure(d, None, why, at) for d, why in case.failures.items() if d not in kept}
-        if new:
-            ledger.remember(self.target, service.name, new)
 
     def _remember_failure(self, snapshot: Snapshot, digest: str | None, reason: str) -> None:
         if digest:

@@ -53,7 +53,7 @@ class Survey:
 
 
 def survey(core: Core) -> Survey:
-    """Compare every service with its registry; nothing is written.
+    """Compare every service with its registry; no service is written to.
 
     Raises:
         TemporaryError: the Swarm cannot answer now.
@@ -91,7 +91,9 @@ def _compare(core: Core, service: Service, ledger: Ledger) -> Behind | None:
     if service.image.digest == manifest.digest:
         return None
     if isinstance(step, Image):
-        step = decide(Found(core.case(core.read(service.id), request, ledger), wanted, manifest))
+        case = core.case(core.read(service.id), request, ledger)
+        core.remember(case)  # a rollback by hand, say, of which the next write would leave no trace
+        step = decide(Found(case, wanted, manifest))
     # Waiting for the tag to be quiet is what its own deployment does.
     begins = isinstance(step, Update) or (isinstance(step, Wait) and step.what.startswith(SETTLE))
     target = str(wanted.with_digest(manifest.digest))

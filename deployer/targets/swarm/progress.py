@@ -7,11 +7,11 @@ failure action `continue`, and says nothing at all at 0 replicas or after an upd
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from deployer.model.image import Image
-from deployer.model.service import CLOCKS_APART, Service
+from deployer.model.service import CLOCKS_APART, Service, State
 from deployer.model.snapshot import JobRun, Left, Phase, Progress, Snapshot
 from deployer.targets.swarm.service import BUSY_STATES, image_of, is_ours
 
@@ -205,18 +205,24 @@ def _left(service: Service, tasks: Sequence[Raw]) -> Left | None:
     if (status.get("State") or "").startswith("rollback"):
         if before:
             return _gone_from(service, image_of(before.get("TaskTemplate") or {}), True, message)
-        others = [task for task in tasks if not _is_of_spec(task, service)]
+        others = [task for task in tasks if _differs(task, _template(service))]
         newest = next(iter(_newest_first(others)), None)
         return _gone_from(service, image_of(newest["Spec"]) if newest else None, False, message)
     return _come_and_gone(service, tasks)
 
 
+def _differs(task: Raw, template: Raw) -> bool:
+    spec = task.get("Spec", {})
+    return any(spec.get(member) != template.get(member) for member in ("ContainerSpec", "ForceUpdate"))
+
+
 def _come_and_gone(service: Service, tasks: Sequence[Raw]) -> Left | None:
     state = service.state
-    if not state.at or state.image != service.image_text:
-        return None
+    before = State.of(((service.native.get("PreviousSpec") or {}).get("Labels")) or {})
+    if state.image != service.image_text if state.at else before.task:
+        return None  # another image by hand, or a `docker stack deploy`, which took our labels off
     # Two machines' clocks: only tasks that are newer beyond doubt, or that others of the same image surround.
-    since = datetime.fromisoformat(state.at) + CLOCKS_APART
+    since = datetime.fromisoformat(state.at) + CLOCKS_APART if state.at else datetime.max.replace(tzinfo=UTC)
     made = [_made_at(task) for task in tasks if image_of(task.get("Spec", {})) == service.image_text]
     first = min((at for at in made if at), default=None)
     others = [task for task in tasks if image_of(task.get("Spec", {})) not in {None, service.image_text}]
