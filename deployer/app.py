@@ -26,7 +26,7 @@ from deployer.registries.credentials import Registries
 from deployer.reports import doctor
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
-from deployer.rollouts.ledger import Pace
+from deployer.rollouts.pace import Pace
 from deployer.settings import Settings, load
 from deployer.targets.swarm.client import DockerSwarm
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -38,7 +39,7 @@ def hold(service: str | None, everything: bool, reason: str, as_json: bool) -> N
     else:
         found = find_service(name)
         before = labels.get(ledger.HOLD + found.id)
-        ledger.set_hold(app.swarm(), found.id, reason)
+        ledger.set_hold(app.swarm(), found.name, reason, also=found.id)
     if as_json:
         output.as_json({"service": name, "reason": reason, "replaced": before})
         return
@@ -71,11 +72,17 @@ def release(service: str | None, everything: bool, wait: bool, timeout: float | 
         released = [found for found in app.swarm().services() if found.image]
     else:
         released = [find_service(name)]
-        was_held = ledger.HOLD + released[0].id in labels
-        ledger.set_hold(app.swarm(), released[0].id, None)
+        was_held = any(ledger.HOLD + key in labels for key in (released[0].name, released[0].id))
+        ledger.set_hold(app.swarm(), released[0].name, None, also=released[0].id)
     read = app.swarm().ledger()
-    told = [_release(found, read.hold(found.id), was_held, name is None) for found in released]
+    now = datetime.now(UTC)
+    held = {found.id: read.hold(found.name, found.id, now) for found in released}
+    told = [_release(found, _text(held[found.id]), was_held, name is None) for found in released]
     _say(told, seconds, as_json, "nothing was frozen" if name is None and not was_held else None)
+
+
+def _text(hold: object) -> str | None:
+    return str(hold) if hold else None
 
 
 def _release(found: Any, held: str | None, was_held: bool, everything: bool) -> dict[str, Any]:

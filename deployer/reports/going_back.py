@@ -59,7 +59,11 @@ def _rolled_back_before(snapshot: Snapshot) -> str | None:
 def _waiting(core: Core, snapshot: Snapshot, ledger: Ledger) -> str | None:
     """Return the image that a push has left waiting, or None where that is held or cannot be told."""
     service = snapshot.service
-    if service.image is None or ServiceLabels.parse(service.labels).hold or ledger.hold(service.id):
+    if (
+        service.image is None
+        or ServiceLabels.parse(service.labels).hold
+        or ledger.hold(service.name, service.id, snapshot.now)
+    ):
         return None
     failures = known_failures(snapshot, ledger)
     try:

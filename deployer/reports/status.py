@@ -13,7 +13,7 @@ from deployer.model.service import LabelError, Service
 from deployer.model.snapshot import Phase, Progress, Snapshot
 from deployer.policies.labels import ServiceLabels, complaint, misplaced
 from deployer.rollouts.core import Core, known_failures
-from deployer.rollouts.ledger import Ledger
+from deployer.rollouts.ledger import Hold, Ledger
 from deployer.rollouts.once import AskedOnce, ListedOnce
 
 ASKED_AT_ONCE = 8  # requests to registries side by side
@@ -99,13 +99,17 @@ def _standing(
         state=str(progress.phase),
         ready=progress.ready,
         wanted=progress.wanted,
-        held=ledger.hold(service.id) or ServiceLabels.parse(service.labels).hold,
+        held=_held(ledger.hold(service.name, service.id, now)) or ServiceLabels.parse(service.labels).hold,
         off=_off(service, image),
         advice=misplaced(service),
         failed=tuple(known_failures(snapshot, ledger)),
         last=_last(service, progress),
         credentials_age=now - stored if (stored := service.state.credentials_since) else None,
     )
+
+
+def _held(hold: Hold | None) -> str | None:
+    return str(hold) if hold else None
 
 
 def _off(service: Service, image: Image) -> str | None:

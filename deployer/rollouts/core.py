@@ -194,7 +194,8 @@ def case_of(
     service = snapshot.service
     labels = labels or ServiceLabels.parse(service.labels, rules.filter_label)
     failures, kept = known_failures(snapshot, ledger), ledger.failures(service.name)
-    return Case(snapshot, request, rules, labels, ledger.hold(service.id), after, failures, kept)
+    hold = ledger.hold(service.name, service.id, snapshot.now)
+    return Case(snapshot, request, rules, labels, str(hold) if hold else None, after, failures, kept)
 
 
 def known_failures(snapshot: Snapshot, ledger: Ledger) -> dict[str, str]:

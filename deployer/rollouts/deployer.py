@@ -28,7 +28,9 @@ from deployer.rollouts import ledger, prejob
 from deployer.rollouts.core import Core, case_of
 from deployer.rollouts.decision import Case, Found, Skip, Stop, Update, Wait
 from deployer.rollouts.follow import FIRST_LOOK, Decision, Ended, GoBack, LookAgain, TakeOver, follow, looked
-from deployer.rollouts.ledger import Failure, Pace
+from deployer.rollouts.ledger import Failure
+from deployer.rollouts.ledger.slots import Observer, give_slot_back, keep_slot, slots_full, take_slot
+from deployer.rollouts.pace import Pace
 from deployer.rollouts.ports import Change, Credentials
 from deployer.rollouts.rollback import gone_back
 from deployer.rollouts.rules import SETTLE, decide, leave_alone
@@ -36,6 +38,7 @@ from deployer.rollouts.waiting import next_wait
 
 log = logging.getLogger(__name__)
 
+SLOT = "slot"  # the name of a wait for one of DEPLOYER_MAX_ROLLOUTS
 STALE_READS = 5  # re-reads after "update out of sequence" before the deployment waits
 STUCK_LOOK, STUCK_SECONDS = (
     10.0,
@@ -52,10 +55,11 @@ def _say_once(service: str, wrong: str) -> None:
 class Deployer(Core):
     """Everything that acts on services does it through one of these.
 
-    `pace` is this worker's limit on updates begun.
+    `pace` is this worker's limit on updates begun, `observer` what it has seen of the slots of all.
     """
 
     pace: Pace = field(default_factory=Pace)
+    observer: Observer = field(default_factory=Observer)
 
     def advance(self, name: str, request: Request, watch: Watch | None = None) -> Report | Again:
         """Look at a service once and bring its deployment forward.
@@ -126,6 +130,8 @@ class Deployer(Core):
 
     def _begin(self, snapshot: Snapshot, request: Request) -> Report | Again:
         case = self.case(snapshot, request)
+        if self._waits_for_a_slot(case):
+            return self._stopped(case, self._no_slot())  # without a question to the registry
         wanted = self.wanted(case)
         if not isinstance(wanted, Image):
             return self._stopped(case, wanted)
@@ -133,7 +139,7 @@ class Deployer(Core):
         decision = decide(Found(case, wanted, manifest))
         if not isinstance(decision, Update):
             return self._stopped(case, decision)
-        stop = self._without_way_back(case, decision) or self._admit(snapshot)
+        stop = self._without_way_back(case, decision) or self._admit(snapshot, request)
         if stop:
             return self._stopped(case, stop)
         try:
@@ -142,10 +148,10 @@ class Deployer(Core):
                 self.remember(case)
                 self._write(snapshot, decision, credentials)
         except BaseException:
-            self._give_slot_back(snapshot)
+            self._give_slot_back(snapshot, request)
             raise
         if waits:
-            self._give_slot_back(snapshot)
+            self._give_slot_back(snapshot, request)
             return waits
         return self._begun(case, decision)
 
@@ -230,7 +236,7 @@ class Deployer(Core):
             # Begun by a look that nobody remembers.
             watch = replace(watch, watched=0.0, going_back=state.reason or "rolled back")
         step = self._apply(case, watch, follow(case, watch))
-        self._keep_slot(snapshot, step)
+        self._keep_slot(snapshot, request, step)
         return step
 
     def _apply(self, case: Case, watch: Watch, decision: Decision) -> Report | Again:
@@ -283,36 +289,44 @@ class Deployer(Core):
             at = snapshot.now.isoformat(timespec="seconds")
             ledger.remember(self.target, snapshot.service.name, {digest: Failure(digest, None, reason, at)})
 
-    def _admit(self, snapshot: Snapshot) -> Wait | None:
+    def _admit(self, snapshot: Snapshot, request: Request) -> Wait | None:
         """Return a wait if one more update may not begin now: the worker's pace, the slots of all."""
         wait = self.pace.take(snapshot.now)
         if wait:
             return Wait("over DEPLOYER_RATE_LIMIT", "rate limit", seconds=wait)
-        if self.rules.max_rollouts and not self._take_slot(snapshot):
+        if self.rules.max_rollouts and not self._take_slot(snapshot, request):
             self.pace.give_back()
-            return Wait(f"{self.rules.max_rollouts} services roll already (DEPLOYER_MAX_ROLLOUTS)", "slot")
+            return self._no_slot()
         return None
 
-    def _keep_slot(self, snapshot: Snapshot, step: Report | Again) -> None:
-        if not self.rules.max_rollouts:
-            return
-        if isinstance(step, Report):
-            self._give_slot_back(snapshot)
-        else:
-            self._take_slot(snapshot)
+    def _waits_for_a_slot(self, case: Case) -> bool:
+        width, waits = self.rules.max_rollouts, SLOT in case.request.waiting
+        name = case.snapshot.service.name
+        return bool(width and waits and slots_full(self.target.ledger(), width, name, self.observer))
 
-    def _give_slot_back(self, snapshot: Snapshot) -> None:
+    def _no_slot(self) -> Wait:
+        return Wait(f"{self.rules.max_rollouts} services roll already (DEPLOYER_MAX_ROLLOUTS)", SLOT)
+
+    def _keep_slot(self, snapshot: Snapshot, request: Request, step: Report | Again) -> None:
+        if isinstance(step, Report):
+            self._give_slot_back(snapshot, request)
+        elif self.rules.max_rollouts:
+            keep_slot(self.target, snapshot.service.name, request.task, self.observer)
+
+    def _give_slot_back(self, snapshot: Snapshot, request: Request) -> None:
         if self.rules.max_rollouts:
-            ledger.give_slot_back(self.target, snapshot.service.id)
+            give_slot_back(self.target, snapshot.service.name, request.task, self.observer)
+
+    def _take_slot(self, snapshot: Snapshot, request: Request) -> bool:
+        width, name = self.rules.max_rollouts, snapshot.service.name
+        if slots_full(self.target.ledger(), width, name, self.observer):
+            return False  # without reading all services
+        services = self.target.services(keep=lambda s: s.rolls(snapshot.now, self._timeout(s)))
+        rolling = {service.name for service in services}
+        return take_slot(self.target, name, request.task, rolling, width, self.observer)
 
     def _timeout(self, service: Service) -> float:
         return ServiceLabels.parse(service.labels).timeout or self.rules.rollout_timeout
-
-    def _take_slot(self, snapshot: Snapshot) -> bool:
-        services = self.target.services(keep=lambda s: s.rolls(snapshot.now, self._timeout(s)))
-        rolling = {service.id for service in services}
-        width = self.rules.max_rollouts
-        return ledger.take_slot(self.target, snapshot.service.id, rolling, width, snapshot.now)
 
 
 def _takes_its_place(step: Report | Again, request: Request) -> bool:

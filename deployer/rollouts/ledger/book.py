@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Protocol, overload
+from datetime import datetime
+from typing import Protocol
 
 from deployer.errors import StaleVersionError, TemporaryError
 from deployer.rollouts.ledger import failures, holds
@@ -30,20 +30,9 @@ class Ledger:
     id: str | None = None  # None: there is no such object yet
     version: int = 0
 
-    @overload
-    def hold(self, service_name: str) -> str | None: ...
-    @overload
-    def hold(self, service_name: str, service_id: str, now: datetime) -> Hold | None: ...
-    def hold(self, service_name: str, service_id: str = "", now: datetime | None = None) -> Hold | str | None:
-        """Return the hold that a service stands under, its own or the freeze of all.
-
-        Called with one argument, a service's id, it returns the text of the hold (until all callers have
-        the name).
-        """
-        found = self.freeze(now or datetime.now(UTC)) or self.own_hold(
-            service_name, service_id, now or datetime.now(UTC)
-        )
-        return found if now or found is None else str(found)
+    def hold(self, service_name: str, service_id: str, now: datetime) -> Hold | None:
+        """Return the hold that a service stands under, the freeze of all or its own."""
+        return self.freeze(now) or self.own_hold(service_name, service_id, now)
 
     def freeze(self, now: datetime) -> Hold | None:
         """Return the hold of all services."""

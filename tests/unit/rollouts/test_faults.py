@@ -5,6 +5,7 @@ from world import REPOSITORY, WEB, World, digest
 
 from deployer.model.deployment import Again, Outcome, Report, Request
 from deployer.rollouts import ledger
+from deployer.rollouts.ledger.slots import SLOT
 
 HELD = {"deployer.hold": "audit"}
 
@@ -48,7 +49,7 @@ def test_fault_1_a_held_service_is_not_written_to(world, hold):
     roll_out(world, 2)
     operators_update_pauses(world)
     if hold == "hold":
-        ledger.set_hold(world, world.swarm.service("web")["ID"], "audit")
+        ledger.set_hold(world, "web", "audit")
     elif hold == "freeze":
         ledger.set_freeze(world, "audit")
     else:
@@ -62,7 +63,7 @@ def test_fault_1_a_held_service_is_not_written_to(world, hold):
 def test_fault_1_a_hold_that_comes_in_mid_roll_out_is_a_hold(world):
     world.push(2, crashing=True)
     world.begin("t2")
-    ledger.set_hold(world, world.swarm.service("web")["ID"], "audit")
+    ledger.set_hold(world, "web", "audit")
     report = world.deploy("t2")
     assert (report.outcome, world.n(), world.writes) == (Outcome.FAILED, 2, [2])
     assert "held: audit" in report.reason
@@ -185,7 +186,7 @@ def test_fault_7_a_rollback_of_the_engine_that_gets_stuck_has_an_end_and_gives_i
     report = world.deploy("t2")
     assert report.outcome is Outcome.FAILED
     assert report.duration <= 2100
-    assert not [key for key in world.ledger().labels if key.startswith(ledger.SLOT)]
+    assert not [key for key in world.ledger().labels if key.startswith(SLOT)]
 
 
 # -- 9 ------------------------------------------------------------------------------------------------

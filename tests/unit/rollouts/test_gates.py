@@ -248,7 +248,7 @@ def test_catching_up_asks_each_image_once_and_lists_what_is_held(swarm):
     web(swarm, "tag", name="held", **{"deployer.hold": "audit"})
     push(swarm, "1.2.0", 2)
     push(swarm, "1.3.0", 3)
-    set_hold(swarm, swarm.service("web-0").id, "mine")
+    set_hold(swarm, "web-0", "mine")
     found = survey.survey(deployer(swarm))
     now = {one.service for one in found.behind if one.now}
     assert now == {"web-1", "web-2", "web-3", "web-4", "versioned"}

@@ -37,7 +37,7 @@ def call(*argv):
 def test_a_hold_without_a_reason_holds(swarm, reason):
     for argv in (("web",), ("--all",)):
         assert call("hold", *argv, "--reason", reason).exit_code == 0
-        assert swarm.ledger().hold("id-web")
+        assert swarm.ledger().hold("web", "id-web", swarm.now)
         swarm.write_ledger(swarm.ledger(), {})
 
 

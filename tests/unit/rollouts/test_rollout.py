@@ -8,7 +8,8 @@ from in_memory import HOST, WEB, Runs, digest, pinned
 
 from deployer.model.deployment import Again, Outcome, Report
 from deployer.rollouts.decision import Rules
-from deployer.rollouts.ledger import Pace, set_freeze, set_hold
+from deployer.rollouts.ledger import set_freeze, set_hold
+from deployer.rollouts.pace import Pace
 from deployer.testing import FakeSwarm
 
 
@@ -289,7 +290,7 @@ def test_a_job_that_must_be_left_alone_keeps_what_comes_after_it_waiting(swarm, 
     swarm.raw["migrate"]["Spec"]["Mode"] = {"ReplicatedJob": {"TotalCompletions": 1}}
     swarm.history["migrate"][0]["Status"]["State"] = "complete"
     swarm.raw["web"]["Spec"]["Labels"] = {"deployer.pre-job": "migrate", "deploy": "yes"}
-    set_hold(swarm, "id-migrate", hold)
+    set_hold(swarm, "migrate", hold)
     swarm.push(WEB, digest(2))
     report = Runs(swarm, rules).run()
     assert report.outcome is outcome
@@ -335,7 +336,7 @@ def test_a_freeze_holds_every_service_and_its_end_lets_the_newest_go(swarm, runs
 def test_rollback_by_hand_works_on_a_held_service(swarm, runs):
     swarm.push(WEB, digest(2))
     runs.run()
-    set_hold(swarm, "id-web", "being looked at")
+    set_hold(swarm, "web", "being looked at")
     assert runs.run(task="t2", by="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
 
 

@@ -8,7 +8,7 @@ from in_memory import HOST, WEB, Runs, digest, pinned
 
 from deployer.model.deployment import Again, Outcome, Report, Request
 from deployer.rollouts.decision import Rules
-from deployer.rollouts.ledger import take_slot
+from deployer.rollouts.ledger.slots import Observer, take_slot
 from deployer.testing import FakeSwarm
 
 
@@ -49,7 +49,7 @@ def test_a_wait_for_something_else_does_not_begin_the_quiet_time_anew(swarm, why
             swarm.raw["web"]["UpdateStatus"]["State"] = "completed"
 
     if why == "slot":
-        take_slot(swarm, "id-other", set(), 1, swarm.now + timedelta(seconds=60))
+        take_slot(swarm, "other", "theirs", set(), 1, Observer())
     elif why == "after":
         swarm.create("first", pinned(1))
         swarm.raw["web"]["Spec"]["Labels"]["deployer.after"] = "first"
