@@ -7,69 +7,60 @@ that is silently ignored is found out in production.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import lru_cache, partial
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from deployer.aws.accounts import Role, roles
+from deployer.broker.redis_url import parse_redis_url
 from deployer.errors import SettingsError
+from deployer.model.suggest import did_you_mean
 from deployer.policies.patterns import glob
+from deployer.policies.values import Choice, Count, Duration, parse_address, parse_flag, parse_rate
+from deployer.registries.logins import parse_logins
 
 PREFIX = "DEPLOYER_"
 SECRETS = Path("/run/secrets")
-_LOGIN = re.compile(
-    r"(?P<name>[A-Za-z0-9][\w.-]*)@(?P<host>[A-Za-z0-9.:\[\]-]+)=(?P<user>[^:]+):(?P<password>.+)"
-)
 MIN_SECRET = 16  # characters of a webhook's secret
+MAX_SAID = 60  # characters of a value that an error quotes
 
 
-def _words(value: object) -> object:
-    """Split a comma-separated text; anything else is left for the validation to judge."""
-    if isinstance(value, str):
-        return tuple(word.strip() for word in value.split(",") if word.strip())
-    return value
+def _text(parse: Callable[[str], Any]) -> BeforeValidator:
+    """Return a validator that parses what the environment says, and leaves a default as it is."""
+    return BeforeValidator(partial(_parsed, parse))
 
 
-def _roles(value: object) -> object:
-    """Read `ACCOUNT=ARN …`; anything else is left for the validation to judge."""
-    return roles(value) if isinstance(value, str) else value
+def _parsed(parse: Callable[[str], Any], value: object) -> object:
+    return parse(value) if isinstance(value, str) else value
 
 
-def _named_logins(text: str) -> dict[str, tuple[str, str, str]]:
-    """Read `name@host=user:password …`; no error quotes any of it.
-
-    Raises:
-        ValueError: one is malformed, or there are two of one name.
-    """
-    found: dict[str, tuple[str, str, str]] = {}
-    for number, word in enumerate(text.split(), 1):
-        match = _LOGIN.fullmatch(word)
-        if not match:
-            raise ValueError(
-                f"login {number} is no name@host=user:password (nor may one contain white space)"
-            )
-        if match["name"] in found:
-            raise ValueError(f"login {number} has the name of another one")
-        found[match["name"]] = (match["host"], match["user"], match["password"])
-    return found
+def _split_words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def _checked_logins(value: SecretStr) -> SecretStr:
-    _named_logins(value.get_secret_value())
-    return value
+def _secret(parse: Callable[[str], Any]) -> AfterValidator:
+    """Return a validator that only looks at a secret."""
+
+    def check(value: SecretStr) -> SecretStr:
+        parse(value.get_secret_value())
+        return value
+
+    return AfterValidator(check)
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    return SecretStr(parse_redis_url(value.get_secret_value()))
 
 
 def pairs(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The values of each key of words that are `key=value`."""
+    """Return the values of each key of words that are `key=value`."""
     found: dict[str, tuple[str, ...]] = {}
     for word in words:
         key, _, value = word.partition("=")
@@ -77,21 +68,20 @@ def pairs(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _secrets(value: SecretStr | None) -> SecretStr | None:
-    # What is said here must not quote them.
-    for secrets in pairs(_split(value)).values():
+def _hook_secrets(text: str) -> dict[str, tuple[str, ...]]:
+    found = pairs(text.replace(",", " ").split())
+    for secrets in found.values():
         if any(len(secret) < MIN_SECRET or not secret.isascii() for secret in secrets):
             raise ValueError(f"`sender=secret`, each secret of {MIN_SECRET} or more ASCII characters")
-    return value
-
-
-def _split(value: SecretStr | None) -> list[str]:
-    return value.get_secret_value().replace(",", " ").split() if value else []
+    return found
 
 
 def _networks(words: tuple[str, ...]) -> tuple[str, ...]:
     for word in words:
-        ip_network(word)  # raises ValueError
+        try:
+            ip_network(word)
+        except ValueError:
+            raise ValueError("it may be addresses and networks, such as 10.0.0.0/8") from None
     return words
 
 
@@ -101,29 +91,25 @@ def _globs(words: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
-def _redis_url(value: SecretStr) -> SecretStr:
-    """Write a URL as Celery, kombu and redis-py all read it; no error quotes any of it.
-
-    They agree on `ssl_cert_reqs=required|optional|none`. Without it Celery refuses, and kombu speaks no TLS.
-    """
-    try:
-        url = urlsplit(value.get_secret_value())
-        told = dict(parse_qsl(url.query, strict_parsing=bool(url.query)))
-        sound = url.scheme in {"redis", "rediss"} and url.hostname and url.port != 0
-    except ValueError:
-        sound = False
-    if not sound or not re.fullmatch(r"(/\d*)?", url.path):
-        raise ValueError("it must look like redis://:password@host:6379/0, or rediss:// for TLS")
-    if url.scheme == "redis":
-        return value
-    checks = told.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
-    if checks not in {"required", "optional", "none"}:
-        raise ValueError("ssl_cert_reqs must be required, optional or none")
-    return SecretStr(urlunsplit(url._replace(query=urlencode(told | {"ssl_cert_reqs": checks}))))
+def _filter_label(text: str) -> str:
+    if not re.fullmatch(r"[^=\s]+(=.*)?", text):
+        raise ValueError("it may be a label's name, or name=value, such as deployed-by=deployer")
+    return text
 
 
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+Words = Annotated[tuple[str, ...], NoDecode, _text(_split_words)]
 Extra = Literal["replication", "pull-through-cache"]
+MAX_ROLLOUTS = _text(Count(0, 10_000))
+WEBHOOK_RATE = _text(Count(1, 1_000_000))
+ROLLOUT_TIMEOUT = _text(Duration(5))
+SETTLE = _text(Duration(0))
+RECONCILE_INTERVAL = _text(Duration(10, zero=True))
+CREDENTIALS_MAX_AGE = _text(Duration(600, 39_600, zero=True))  # ECR's tokens live for twelve hours
+_EXTRA = Choice(("replication", "pull-through-cache"))
+
+
+def _extra(text: str) -> tuple[str, ...]:
+    return tuple(map(_EXTRA, _split_words(text)))
 
 
 class Settings(BaseSettings):
@@ -142,51 +128,42 @@ class Settings(BaseSettings):
         None,
         description="Redis for results, history, Flower and remote control; deployments do not need it",
     )
-    filter_label: str | None = Field(
+    filter_label: Annotated[str | None, _text(_filter_label)] = Field(
         None,
-        pattern=r"^[^=\s]+(=.*)?$",
         description="`key` or `key=value`: only services that carry this label",
     )
-    accept_events: Annotated[tuple[Extra, ...], NoDecode, BeforeValidator(_words)] = Field(
+    accept_events: Annotated[tuple[Extra, ...], NoDecode, _text(_extra)] = Field(
         (),
         description="further kinds of event that count as a push: `replication`, `pull-through-cache`",
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
-    log_format: Literal["logfmt", "json"] = Field(
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], _text(Choice(("DEBUG", "INFO", "WARNING", "ERROR")))
+    ] = Field("INFO", description="how much is logged")
+    log_format: Annotated[Literal["logfmt", "json"], _text(Choice(("logfmt", "json")))] = Field(
         "logfmt", description="`logfmt` (key=value) or `json`, one line each"
     )
-    rate_limit: str | None = Field(
+    rate_limit: Annotated[str | None, _text(parse_rate)] = Field(
         None,
-        pattern=r"^\d+(\.\d+)?(/[smh])?$",
         description="updates begun per worker, Celery's notation, e.g. `30/m`",
     )
-    max_rollouts: int = Field(
-        0, ge=0, description="roll-outs under way at once in the whole Swarm, 0 = no limit"
+    max_rollouts: Annotated[int, MAX_ROLLOUTS] = Field(
+        0, description="roll-outs under way at once in the whole Swarm, 0 = no limit"
     )
-    rollout_timeout: float = Field(
+    rollout_timeout: Annotated[float, ROLLOUT_TIMEOUT] = Field(
         900,
-        gt=0,
-        le=86_400,
-        description="seconds until a roll-out that has not converged counts as failed",
+        description="time until a roll-out that has not converged counts as failed: seconds, or `15m`, `2h`",
     )
-    rollback: bool = Field(True, description="a failed roll-out goes back to the previous digest")
-    settle: float = Field(
-        0,
-        ge=0,
-        le=86_400,
-        description="seconds that a tag must be quiet before its push is rolled out",
+    rollback: Annotated[bool, _text(parse_flag)] = Field(
+        True, description="a failed roll-out goes back to the previous digest"
     )
-    reconcile_interval: float = Field(
-        900,
-        ge=0,
-        le=86_400,
-        description="seconds between two looks for pushes whose event never came, 0 = never (beat)",
+    settle: Annotated[float, SETTLE] = Field(
+        0, description="time that a tag must be quiet before its push is rolled out"
     )
-    credentials_max_age: float = Field(
-        21_600,
-        ge=0,
-        le=39_600,
-        description="seconds after which an idle service's ECR credentials are renewed, 0 = never (beat)",
+    reconcile_interval: Annotated[float, RECONCILE_INTERVAL] = Field(
+        900, description="time between two looks for pushes whose event never came, 0 = never (beat)"
+    )
+    credentials_max_age: Annotated[float, CREDENTIALS_MAX_AGE] = Field(
+        21_600, description="age at which an idle service's ECR credentials are renewed, 0 = never (beat)"
     )
     notify_urls: SecretStr | None = Field(
         None,
@@ -197,10 +174,9 @@ class Settings(BaseSettings):
         "$service: $outcome, $image ($reason; $by, $duration s)",
         description="one line of a notification, in the words of Python's `string.Template`",
     )
-    metrics_address: str | None = Field(
+    metrics_address: Annotated[str | None, _text(parse_address)] = Field(
         None,
-        pattern=r"^\S*:\d{1,5}$",
-        description="`host:port` or `:port` where worker, bridge and webhook serve `/metrics` for Prometheus",
+        description="`host:port` or port where worker, bridge and webhook serve `/metrics` for Prometheus",
     )
     health_file: Path | None = Field(
         None,
@@ -211,12 +187,12 @@ class Settings(BaseSettings):
         description="repositories, as `host/path` with `*` and `?`, that a service may be moved to by an "
         "update with `allow_repository_change`; none if empty",
     )
-    assume_roles: Annotated[tuple[Role, ...], NoDecode, BeforeValidator(_roles)] = Field(
+    assume_roles: Annotated[tuple[Role, ...], NoDecode, _text(roles)] = Field(
         (),
         description="roles to assume for ECR, `<account>=<ARN>` or `<account>=<ARN>?external-id=<id>`, "
         "separated by white space or commas; other accounts are asked with our own credentials",
     )
-    logins: Annotated[SecretStr, AfterValidator(_checked_logins)] | None = Field(
+    logins: Annotated[SecretStr, _secret(parse_logins)] | None = Field(
         None,
         description="logins at registries, `name@host=user:password`, separated by white space; a service "
         "chooses one with the label `deployer.login`, in place of ECR's token and the Docker configuration",
@@ -225,9 +201,9 @@ class Settings(BaseSettings):
     @property
     def named_logins(self) -> dict[str, tuple[str, str, str]]:
         """Host, user and password of each login in the clear; never log them."""
-        return _named_logins(self.logins.get_secret_value()) if self.logins else {}
+        return parse_logins(self.logins.get_secret_value()) if self.logins else {}
 
-    webhook_secrets: Annotated[SecretStr | None, AfterValidator(_secrets)] = Field(
+    webhook_secrets: Annotated[SecretStr, _secret(_hook_secrets)] | None = Field(
         None,
         description="`sender=secret`, separated by commas or white space: who may call `deployer webhook` "
         "(docs/webhooks.md); a sender that stands here twice may use either",
@@ -236,8 +212,8 @@ class Settings(BaseSettings):
         (),
         description="`sender=registry`, where a hook does not name it as services do; JFrog needs it",
     )
-    webhook_rate: int = Field(
-        120, gt=0, description="hooks in a minute that one address may send, and that one sender may"
+    webhook_rate: Annotated[int, WEBHOOK_RATE] = Field(
+        120, description="hooks in a minute that one address may send, and that one sender may"
     )
     webhook_proxies: Annotated[Words, AfterValidator(_networks)] = Field(
         (),
@@ -252,7 +228,7 @@ class Settings(BaseSettings):
     @property
     def hook_secrets(self) -> dict[str, tuple[str, ...]]:
         """The secrets of each sender of hooks in the clear; never log them."""
-        return pairs(_split(self.webhook_secrets))
+        return _hook_secrets(self.webhook_secrets.get_secret_value()) if self.webhook_secrets else {}
 
     def need(self, name: str) -> str:
         """The value of a setting that this command cannot do without.
@@ -274,18 +250,30 @@ def variable(name: str) -> str:
 
 def _unknown_variables() -> list[str]:
     known = {variable(name) for name in Settings.model_fields}
-    complaints = []
-    for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
-            complaints.append(f"{name} is no setting; {hint}")
-    return complaints
+    strange = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    return [f"unknown setting {name}{did_you_mean(name, known, PREFIX)}" for name in strange]
 
 
 def _invalid(fault: ValidationError) -> list[str]:
-    # The offending value is left out: it may be a password in the wrong place.
-    return [f"{variable(str(e['loc'][0]))}: {e['msg']}" for e in fault.errors()]
+    """Return a line for each wrong setting: its name, the value that was given, and what it may be."""
+    return [
+        f"{variable(str(error['loc'][0]))}{_given(error)}: {_reason(error)}"
+        for error in fault.errors(include_url=False)
+    ]
+
+
+def _given(error: Any) -> str:
+    kind = repr(Settings.model_fields[str(error["loc"][0])].annotation)
+    value = error["input"]
+    # A URL with a password may stand in the wrong place.
+    if "SecretStr" in kind or "Role" in kind or not isinstance(value, str) or "@" in value:
+        return ""
+    return f"={value[:MAX_SAID]!r}"
+
+
+def _reason(error: Any) -> str:
+    """Return our own words; pydantic's are for programmers."""
+    return str(error["ctx"]["error"]) if error["type"] == "value_error" else str(error["msg"])
 
 
 @lru_cache(maxsize=1)
@@ -293,7 +281,7 @@ def load() -> Settings:
     """Read the settings once for the process.
 
     Raises:
-        SettingsError: an unknown or invalid setting; the message names each of them, never its value.
+        SettingsError: an unknown or invalid setting; the message names each of them, and no secret.
     """
     # What all other SDKs of AWS read, boto3 does not.
     if region := os.environ.get("AWS_REGION"):

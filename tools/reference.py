@@ -17,11 +17,13 @@ from typing import Any
 import click
 from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
+from pydantic import BeforeValidator
 
 from deployer.cli import main as command
 from deployer.model.deployment import Outcome
 from deployer.model.service import STATE_PREFIX, State
 from deployer.observability import metrics
+from deployer.policies.values import Count, Duration
 from deployer.settings import Settings, variable
 from tools import modules
 
@@ -80,15 +82,11 @@ def _kind(field: Any) -> str:
         return "list of " * ("tuple" in text) + ", ".join(f"`{word}`" for word in words)
     if "tuple" in text or "Role" in text:
         return "list"
-    bounds = [
-        f"{sign} {getattr(limit, name):g}"
-        for limit in field.metadata
-        for name, sign in (("gt", ">"), ("ge", "≥"), ("le", "≤"))
-        if getattr(limit, name, None) is not None
-    ]
-    kinds = {bool: "`true`, `false`", int: "whole number", float: "number"}
-    kind = kinds.get(field.annotation, "path" if "Path" in text else "text")
-    return ", ".join([kind, *bounds])
+    parsers = [getattr(v.func, "args", (None,))[0] for v in field.metadata if isinstance(v, BeforeValidator)]
+    if parsers and isinstance(parsers[0], Count | Duration):
+        return str(parsers[0])
+    kinds = {bool: "`true`, `false`"}
+    return kinds.get(field.annotation, "path" if "Path" in text else "text")
 
 
 def _labels() -> list[str]:

@@ -76,7 +76,7 @@ def test_a_push_without_an_event_is_found_by_beat_and_at_the_start(lab, queues):
     assert "1 pushes missed" in listed.stdout, listed.stderr
     assert "held: audit" in listed.stdout
     assert third[7:19] in listed.stdout
-    env = lab.environment(queues, RECONCILE_INTERVAL="3")
+    env = lab.environment(queues, RECONCILE_INTERVAL="10")
     lab.spawn("beat", sys.executable, "-m", "celery", "-A", "deployer", "beat", env=env)
     rolled_out(lab, "web", on(third, "lost/web:latest"), 40)
     assert "1 pushes had been missed, 1 of 2 services are behind: web" in worker.text
@@ -140,13 +140,14 @@ def test_renewed_credentials_let_a_task_start_on_a_node_that_never_had_the_image
         _write_logins(first.engine.config, {HOST: ("AWS", "token-of-yesterday")})
         me = first.docker("info", "--format", "{{.Swarm.NodeID}}")
         where = ("--constraint", f"node.id!={me}")
-        first.create("renewed", "team/renewed:latest", *where)
+        long_ago = ("--label", "deployer.state.credentials-at=2020-01-01T00:00:00+00:00")
+        first.create("renewed", "team/renewed:latest", *where, *long_ago)
         first.create("control", "team/control:latest", *where, "--label", "deployer.enable=false")
         cluster.registry.accept(password)  # yesterday's token is refused from now on
         tasks = {name: [task["ID"] for task in first.tasks(name)] for name in ("renewed", "control")}
         code = "from deployer.tasks import refresh_credentials as r; r.delay()"
-        env = dict(cluster.environment(1, queues)) | {"DEPLOYER_CREDENTIALS_MAX_AGE": "1"}
-        worker = cluster.worker(1, queues, CREDENTIALS_MAX_AGE="1")
+        env = dict(cluster.environment(1, queues))
+        worker = cluster.worker(1, queues)
         subprocess.run([sys.executable, "-c", code], env=env, check=True, timeout=60)
         wait_until(
             lambda: "Renewed the registry credentials of service renewed" in worker.text, 30, "the renewal"
@@ -188,7 +189,7 @@ def test_what_waits_for_its_turn_does_not_pile_up(lab, queues):
         "take_slot(swarm(), 'another', set(), 1, datetime.now(UTC))",
     )
     new = publish(lab, queues, "turn/web:latest", "v2", event=False)
-    worker = lab.worker(queues, RECONCILE_INTERVAL="3", MAX_ROLLOUTS="1")
+    worker = lab.worker(queues, RECONCILE_INTERVAL="10", MAX_ROLLOUTS="1")
     wait_until(lambda: "left to the next look: 1 services roll already" in worker.text, 40, "its end")
     assert lab.image_of("web") != on(new, "turn/web:latest")
     wait_until(lambda: not lab.aws.count(queues.tasks), 30, "the queue empty")

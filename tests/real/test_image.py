@@ -145,7 +145,7 @@ def test_every_part_tells_when_it_hangs_and_ends_within_its_grace(
     """Bridge and worker that hang are in test_health.py."""
     inward(lab.aws.port)
     inward(lab.redis.port)
-    env = lab.environment(queues, RECONCILE_INTERVAL="1", WEBHOOK_SECRETS="plain=webhook-secret-of-24-chars")
+    env = lab.environment(queues, RECONCILE_INTERVAL="10", WEBHOOK_SECRETS="plain=webhook-secret-of-24-chars")
     passed = [f"--env={key}={env[key]}" for key in env if key.startswith(("AWS_", "DEPLOYER_"))]
     (tmp_path / "url").write_text("redis://:redis-password@redis:6379/0\n")
     secret = [f"--volume={tmp_path}/url:/run/secrets/deployer_redis_url:ro", "--volume=/data", "--user=999"]

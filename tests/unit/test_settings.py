@@ -105,21 +105,83 @@ def test_a_secret_is_not_printed(load):
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("QEUE", "q", "did you mean DEPLOYER_QUEUE?"),
-        ("TASKQUEUE", "q", "did you mean DEPLOYER_TASK_QUEUE?"),
-        ("XYZZY", "q", "is no setting"),
-        ("LOG_LEVEL", "loud", "DEPLOYER_LOG_LEVEL"),
-        ("RATE_LIMIT", "fast", "DEPLOYER_RATE_LIMIT"),
-        ("MAX_ROLLOUTS", "-1", "DEPLOYER_MAX_ROLLOUTS"),
-        ("FILTER_LABEL", "=x", "DEPLOYER_FILTER_LABEL"),
-        ("ACCEPT_EVENTS", "everything", "DEPLOYER_ACCEPT_EVENTS"),
-        ("ASSUME_ROLES", "210987654321=admin", "DEPLOYER_ASSUME_ROLES: Value error, role 1"),
+        ("QEUE", "q", "unknown setting DEPLOYER_QEUE; did you mean DEPLOYER_QUEUE?"),
+        ("TASKQUEUE", "q", "unknown setting DEPLOYER_TASKQUEUE; did you mean DEPLOYER_TASK_QUEUE?"),
+        ("FOO", "q", "unknown setting DEPLOYER_FOO"),
+        ("LOG_LEVEL", "loud", "DEPLOYER_LOG_LEVEL='loud': it may be DEBUG, INFO, WARNING or ERROR"),
+        ("LOG_LEVEL", "warn", ("DEPLOYER_LOG_LEVEL='warn': it may be DEBUG, INFO, WARNING or ERROR; "
+         "did you mean WARNING?")),
+        ("ROLLBACK", "maybe", "DEPLOYER_ROLLBACK='maybe': it may be true or false"),
+        ("RATE_LIMIT", "fast", ("DEPLOYER_RATE_LIMIT='fast': it may be updates by second, minute or hour, "
+         "such as 30/m; empty for no limit")),
+        ("MAX_ROLLOUTS", "-1", "DEPLOYER_MAX_ROLLOUTS='-1': it may be a whole number from 0 to 10000"),
+        ("METRICS_ADDRESS", "host", ("DEPLOYER_METRICS_ADDRESS='host': it may be a port, or host:port, such as "
+         "9808 or 127.0.0.1:9808")),
+        ("METRICS_ADDRESS", ":70000", ("DEPLOYER_METRICS_ADDRESS=':70000': it may be a port, or host:port, "
+         "such as 9808 or 127.0.0.1:9808")),
+        ("FILTER_LABEL", "=x", ("DEPLOYER_FILTER_LABEL='=x': it may be a label's name, or name=value, such as "
+         "deployed-by=deployer")),
+        ("ACCEPT_EVENTS", "everything", ("DEPLOYER_ACCEPT_EVENTS='everything': it may be replication or "
+         "pull-through-cache")),
+        ("WEBHOOK_PROXIES", "x", ("DEPLOYER_WEBHOOK_PROXIES='x': it may be addresses and networks, such as "
+         "10.0.0.0/8")),
+        ("ROLLOUT_TIMEOUT", "soon", ("DEPLOYER_ROLLOUT_TIMEOUT='soon': it may be a number of seconds or a "
+         "duration such as 900, 15m or 2h")),
+        ("ASSUME_ROLES", "210987654321=admin", ("DEPLOYER_ASSUME_ROLES: role 1: it is no <12 digits>=<ARN of an "
+         "IAM role>")),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_said_with_its_value_and_the_fix(load, variable, value, said):
+    with pytest.raises(SettingsError) as caught:
+        load(**{variable: value})
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "bounds"),
+    [
+        ("RECONCILE_INTERVAL", "0.01", "from 10s to 24h, or 0 for never"),
+        ("CREDENTIALS_MAX_AGE", "1", "from 10m to 11h, or 0 for never"),
+        ("ROLLOUT_TIMEOUT", "0.001", "from 5s to 24h"),
+        ("ROLLOUT_TIMEOUT", "9" * 5000, "such as 900, 15m or 2h"),
+        ("SETTLE", "25h", "from 0s to 24h"),
+        ("RATE_LIMIT", "0/m", "such as 30/m"),
+        ("WEBHOOK_RATE", "0", "from 1 to 1000000"),
     ],
 )
-def test_a_wrong_setting_is_named(load, variable, value, said):
-    with pytest.raises(SettingsError, match="DEPLOYER_") as caught:
+def test_fault_35_a_setting_that_would_do_harm_is_refused(load, variable, value, bounds):
+    with pytest.raises(SettingsError, match=f"DEPLOYER_{variable}=") as caught:
         load(**{variable: value})
-    assert said in str(caught.value)
+    assert str(caught.value).endswith(bounds) or bounds in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_f10_durations_levels_and_addresses_are_taken_as_people_write_them(load):
+    read = load(
+        ROLLOUT_TIMEOUT="15m",
+        SETTLE="90",
+        RECONCILE_INTERVAL="0",
+        CREDENTIALS_MAX_AGE="2h",
+        LOG_LEVEL="info",
+        LOG_FORMAT="JSON",
+        METRICS_ADDRESS="9808",
+        ROLLBACK="off",
+    )
+    assert (read.rollout_timeout, read.settle, read.reconcile_interval) == (900, 90, 0)
+    assert (read.credentials_max_age, read.log_level, read.log_format) == (7200, "INFO", "json")
+    assert (read.metrics_address, read.rollback) == (":9808", False)
+
+
+def test_a_password_in_the_wrong_place_is_not_quoted(load):
+    with pytest.raises(SettingsError, match="^DEPLOYER_METRICS_ADDRESS: ") as caught:
+        load(METRICS_ADDRESS="redis://:hidden@redis")
+    assert "hidden" not in str(caught.value)
+
+
+def test_all_wrong_settings_are_said_at_once(load):
+    with pytest.raises(SettingsError) as caught:
+        load(LOG_LEVEL="loud", SETTLE="x", QEUE="q")
+    assert [name in str(caught.value) for name in ("LOG_LEVEL", "SETTLE", "QEUE")] == [True] * 3
 
 
 def test_a_missing_setting_says_what_it_is_for(load):
