@@ -214,7 +214,8 @@ class Deployer(Core):
                 if stop := leave_alone(self.case(job, request)):
                     why = f"job {name}, which runs first: {stop.reason}"
                     return self._stopped(case, replace(stop, reason=why))
-                self._write(job, replace(update, state=state, force=request.force), credentials)
+                change = Change(state, update.image, update.manifest, request.force)
+                self.target.apply(job.service, change, credentials)
                 log.info("Job %s runs %s before service %s", name, update.image, snapshot.service.name)
                 begun = self._stopped(case, Wait(f"job {name} runs first", "pre-job"))
                 return replace(begun, pre_job=update.image.digest) if isinstance(begun, Again) else begun

@@ -300,8 +300,12 @@ def _rolls_already(found: Found) -> Stop | None:
         return None
     if not (service.rolls(case.snapshot.now, case.timeout) or _just_written(case.snapshot)):
         return None
+    # The target says so for good where tasks find no node: waited out, it is no reason any more.
+    what = f"roll-out since {service.rolling_since}"
+    if case.request.waiting.get(what, 0.0) >= case.timeout:
+        return None
     count = f"{case.snapshot.progress.ready}/{case.snapshot.progress.wanted}"
-    return Wait(f"a roll-out is under way ({count}); {found.manifest.digest} is next", "roll-out")
+    return Wait(f"a roll-out is under way ({count}); {found.manifest.digest} is next", what)
 
 
 def _just_written(snapshot: Snapshot) -> bool:

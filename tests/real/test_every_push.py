@@ -185,8 +185,8 @@ def test_what_waits_for_its_turn_does_not_pile_up(lab, queues):
     lab.create("web", "turn/web:latest")
     lab.python(
         queues,
-        "from datetime import UTC, datetime\nfrom deployer.app import swarm\nfrom deployer.limits import take_slot\n"
-        "take_slot(swarm(), 'another', set(), 1, datetime.now(UTC))",
+        "from deployer.app import swarm\nfrom deployer.rollouts.ledger.slots import Observer, take_slot\n"
+        "take_slot(swarm(), 'another', 'theirs', set(), 1, Observer())",
     )
     new = publish(lab, queues, "turn/web:latest", "v2", event=False)
     worker = lab.worker(queues, RECONCILE_INTERVAL="10", MAX_ROLLOUTS="1")

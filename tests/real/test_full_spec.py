@@ -72,7 +72,7 @@ def test_only_image_platforms_state_and_credentials_change(lab, queues):
     ]
     state = {k for k in after["Spec"]["Labels"] if k.startswith("deployer.state.")}
     # It never came up (its health check wants a shell), so there is nothing to go back to.
-    assert {f"deployer.state.{k}" for k in ("image", "task", "by", "at")} == state
+    assert {f"deployer.state.{k}" for k in ("image", "task", "by", "at", "template")} == state
 
 
 @pytest.mark.parametrize(

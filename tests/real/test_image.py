@@ -275,12 +275,11 @@ def test_the_socket_proxy_lets_through_what_the_deployer_asks_and_nothing_else(l
 
 def test_the_proxy_knows_every_call_that_the_deployer_makes():
     """A new call needs a line in haproxy.cfg, and then one here."""
-    code = (ROOT / "deployer" / "targets" / "swarm" / "client.py").read_text()
-    calls = re.findall(r'_(?:get|each)\(\s*f?"(/[^"]*)"', code)
-    calls += [
-        f"{method} {path}" for method, path in re.findall(r'_request\(\s*"(\w+)",\s*f?"(/[^"]*)"', code)
-    ]
+    folder = ROOT / "deployer" / "targets" / "swarm"
+    code = "".join((folder / name).read_text() for name in ("client.py", "engine.py"))
+    calls = re.findall(r'(?:_get|_each|"GET",|path, headers =)\(?\s*f?"(/[^"]*)"', code)
+    calls += [f"POST {path}" for path in re.findall(r'_write\(\s*f?"(/[^"]*)"', code)]
     assert {re.sub(r"{[^}]*}", "*", call) for call in calls} == {
-        "/services", "/services/*", "/info", "/tasks", "/distribution/*/json", "/configs/*",
-        "POST /services/*/update", "POST /configs/create", "POST /configs/*/update",
+        "/_ping", "/services", "/services/*", "/info", "/tasks", "/distribution/*/json", "/configs/*",
+        "/services/*/update", "POST /configs/create", "POST /configs/*/update",
     }  # fmt: skip

@@ -23,7 +23,7 @@ from deployer.errors import (
 )
 from deployer.model.image import Image
 from deployer.rollouts.ports import Credentials
-from deployer.targets.swarm.engine import Answer, Engine, NoAnswerError
+from deployer.targets.swarm.engine import Answer, Engine, NoAnswerError, VersionChangedError
 from deployer.targets.swarm.target import SwarmTarget
 
 Raw = Mapping[str, Any]
@@ -92,14 +92,8 @@ class DockerEngine:
         Raises:
             StaleVersionError: the service has changed since it was read.
         """
-        self._request(
-            "POST",
-            f"/services/{_path(service_id)}/update",
-            params={"version": version},
-            headers=_auth_header(credentials),
-            body=spec,
-            missing=f"service {spec['Name']} is gone",
-        )
+        path, headers = f"/services/{_path(service_id)}/update", _auth_header(credentials)
+        self._write(path, spec, {"version": version}, headers, missing=f"service {spec['Name']} is gone")
 
     def config(self, name: str) -> Raw | None:
         """Return a config object, None if there is none of this name."""
@@ -111,53 +105,72 @@ class DockerEngine:
 
     def create_config(self, spec: Raw) -> None:
         """Create a config object; StaleVersionError if there is one already."""
-        self._request("POST", "/configs/create", body=spec)
+        self._write("/configs/create", spec)
 
     def update_config(self, config_id: str, version: int, spec: Raw) -> None:
         """Write the labels of a config object; StaleVersionError if it has changed since it was read."""
-        self._request("POST", f"/configs/{_path(config_id)}/update", params={"version": version}, body=spec)
+        self._write(f"/configs/{_path(config_id)}/update", spec, {"version": version})
 
-    def _get(self, path: str, **options: Any) -> Any:
-        answer = self._request("GET", path, **options)
+    def _get(self, path: str, *, missing: str = "", whom: str = ENGINE, **options: Any) -> Any:
+        """Return what the engine has.
+
+        Raises:
+            TemporaryError: the engine is down, has no leader, answers 5xx, or has changed its version.
+            PermanentError: the engine refuses the request; what to do is in the message.
+        """
+        with _Translated():
+            answer = self._engine.ask(path, **options)
+        if answer.status >= 300:
+            raise self._refusal(answer, missing, whom)
         try:
             return answer.json()
         except ValueError as fault:
             raise TemporaryError(f"{ENGINE} answers no JSON: {answer.message[:200]}") from fault
 
     def _each(self, path: str, params: Mapping[str, Any]) -> Iterator[Any]:
-        """The elements of a list, read one after another; raises as `_request`."""
-        try:
+        """Yield the elements of a list, read one after another; raises as `_get`."""
+        with _Translated():
             found = self._engine.each(path, params)
             if isinstance(found, Answer):
                 raise self._refusal(found)
             yield from found
-        except NoAnswerError as fault:
-            raise TemporaryError(f"{ENGINE} does not answer (DOCKER_HOST): {fault}") from fault
 
-    def _request(
-        self, method: str, path: str, *, missing: str = "", whom: str = ENGINE, **options: Any
-    ) -> Answer:
-        """One request to the engine.
-
-        Raises:
-            TemporaryError: the engine is down, has no leader, or answers 5xx.
-            PermanentError: the engine refuses the request; what to do is in the message.
-        """
-        try:
-            answer = self._engine.ask(method, path, **options)
-        except NoAnswerError as fault:
-            raise TemporaryError(f"{ENGINE} does not answer (DOCKER_HOST): {fault}") from fault
+    def _write(
+        self,
+        path: str,
+        body: Raw,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        missing: str = "",
+    ) -> None:
+        """Write something; raises as `_get`."""
+        with _Translated():
+            answer = self._engine.write(path, params or {}, headers or {}, body)
         if answer.status >= 300:
-            raise self._refusal(answer, missing, whom)
-        return answer
+            raise self._refusal(answer, missing)
 
     def _refusal(self, answer: Answer, missing: str = "", whom: str = ENGINE) -> DeployerError:
-        """What an answer that is an error means for us."""
+        """Return what an answer that is an error means for us."""
         if answer.status == 400 and answer.message.startswith("client version "):
             # It was upgraded or downgraded since it was asked for the version of its API.
             self._engine.forget()
             return TemporaryError(f"{ENGINE} has changed its version, asking it anew: {answer.message}")
         return _error(answer, missing, whom)
+
+
+class _Translated:
+    """Turns the faults of a connection into ours."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> None:
+        if isinstance(fault, NoAnswerError):
+            raise TemporaryError(f"{ENGINE} does not answer (DOCKER_HOST): {fault}") from fault
+        if isinstance(fault, VersionChangedError):
+            # What was read is not written any more: the next look reads it as this engine has it.
+            raise TemporaryError(f"{ENGINE} has changed, asking it anew: {fault}") from fault
 
 
 def _path(name: str) -> str:

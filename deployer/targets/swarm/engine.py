@@ -1,17 +1,19 @@
 """Requests to a Docker engine over kept connections, found as the `docker` command finds it.
 
-docker-py finds the engine and its API version. Over a Unix socket the requests themselves go to urllib3: what
-docker-py and requests do around each costs more than the engine takes to answer (0.5 ms of a processor), and
-docker-py (7.1) keeps a pool of connections for each path, so that hardly any is used again.
+docker-py finds the engine and its API version. The requests themselves go to urllib3: docker-py (7.1) keeps a
+pool of connections for each path, so that hardly any is used again, and a write must be sent over the very
+connection that has just told the engine's version.
+
+A spec that is read or written at an older version than the engine's own silently loses what that version
+lacks. The engine may be upgraded under a running worker, and an address may stand for managers of several
+versions, so every answer's `Api-Version` is compared.
 """
 
 from __future__ import annotations
 
-import codecs
 import json
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
 
 TIMEOUT = 30  # seconds for one request; the engine itself asks the registry within some of them
 CONNECTIONS = 10  # that are kept
-READ_BYTES = 128 * 1024  # of a list at a time
-SEPARATORS = re.compile(r"[\s,]*")
-_DECODER = json.JSONDecoder()
 
 Send = Callable[[str, str, Mapping[str, str], "bytes | None"], urllib3.BaseHTTPResponse]
 
@@ -34,15 +33,19 @@ class NoAnswerError(Exception):
     """The engine cannot be reached, or has broken off its answer; the message says how."""
 
 
+class VersionChangedError(Exception):
+    """The engine that answered has another API version than the one that was asked for its version."""
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What the engine has answered."""
+    """An engine's answer."""
 
     status: int
     body: bytes
 
     def json(self) -> Any:
-        """The body as JSON.
+        """Return the body as JSON.
 
         Raises:
             ValueError: it is none.
@@ -51,76 +54,102 @@ class Answer:
 
     @property
     def message(self) -> str:
-        """What the engine says of an error."""
+        """The engine's words about an error."""
         try:
             return str(self.json()["message"])[:500]
         except (ValueError, KeyError, TypeError):
             return self.body.decode(errors="replace").strip()[:500] or f"status {self.status}"
 
 
+@dataclass(frozen=True)
+class _Wire:
+    """Ways to one engine (or to several behind one address), and the API version that is spoken on them."""
+
+    version: str
+    send: Send  # over any of the kept connections
+    write: Send  # over a connection of its own, one request after another
+
+
 class Engine:
     """An engine; safe for several threads. Nothing is connected until the first request."""
 
     def __init__(self) -> None:
-        self._sender: Send | None = None
+        self._wire: _Wire | None = None
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
 
     def forget(self) -> None:
         """Ask the engine for its API version again, at the next request."""
         with self._lock:
-            self._sender = None
+            self._wire = None
 
     def ask(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: object = None,
+        self, path: str, params: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """One request, with a body of JSON if there is one.
+        """Read something.
+
+        Raises:
+            NoAnswerError: the engine does not answer.
+            VersionChangedError: an engine of another version has answered; what it says must not be used.
+        """
+        with _Broken():
+            answer = self._checked(self._connected(), "GET", _target(path, params), headers or {})
+            return Answer(answer.status, answer.read())
+
+    def write(self, path: str, params: Mapping[str, Any], headers: Mapping[str, str], body: object) -> Answer:
+        """Write something, if the engine that would be written to still has the version that was spoken.
 
         Raises:
             NoAnswerError: the engine does not answer; it may have done what it was asked to.
+            VersionChangedError: nothing was written.
         """
-        with _Broken():
-            answer = self._begun(method, path, params, headers, body)
+        data = json.dumps(body).encode()
+        headers = {**headers, "Content-Type": "application/json"}
+        with _Broken(), self._writing:
+            wire = self._connected()
+            self._check(wire, wire.write("GET", "/_ping", {}, None)).read()
+            answer = wire.write("POST", _target(path, params), headers, data)
             return Answer(answer.status, answer.read())
 
     def each(self, path: str, params: Mapping[str, Any] | None = None) -> Answer | Iterator[Any]:
-        """The elements of a list as they come in; an answer if it is an error.
+        """Return the elements of a list as they come in, or an answer if it is an error.
 
         Raises:
             NoAnswerError: the engine does not answer, or breaks off, or answers no list.
+            VersionChangedError: as of `ask`.
         """
         with _Broken():
-            answer = self._begun("GET", path, params)
-            return _read(answer) if answer.status < 300 else Answer(answer.status, answer.read())
+            answer = self._checked(self._connected(), "GET", _target(path, params), {})
+            return _elements(answer) if answer.status < 300 else Answer(answer.status, answer.read())
 
-    def _begun(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        body: object = None,
+    def _checked(
+        self, wire: _Wire, method: str, target: str, headers: Mapping[str, str]
     ) -> urllib3.BaseHTTPResponse:
-        target = f"{path}?{urlencode(params)}" if params else path
-        data = None if body is None else json.dumps(body).encode()
-        kind = {} if body is None else {"Content-Type": "application/json"}
-        return self._send()(method, target, {**(headers or {}), **kind}, data)
+        return self._check(wire, wire.send(method, target, headers, None))
 
-    def _send(self) -> Send:
+    def _check(self, wire: _Wire, answer: urllib3.BaseHTTPResponse) -> urllib3.BaseHTTPResponse:
+        told = answer.headers.get("Api-Version")
+        if told and told != wire.version:
+            answer.close()
+            self.forget()
+            raise VersionChangedError(f"its API version is {told} now, and was {wire.version}")
+        return answer
+
+    def _connected(self) -> _Wire:
         with self._lock:
-            if self._sender is None:
+            if self._wire is None:
                 # Imported here because a worker can take tasks before it needs them (60 ms).
                 import docker
                 from docker.utils import kwargs_from_env
 
                 # Asks the engine for its API version, so it can fail, and is tried again at the next call.
                 client = docker.APIClient(**kwargs_from_env(), version="auto", timeout=TIMEOUT)
-                self._sender = _over_socket(client) or _over_docker(client)
-            return self._sender
+                self._wire = _Wire(str(client.api_version), _sender(client, CONNECTIONS), _sender(client, 1))
+            return self._wire
+
+
+def _target(path: str, params: Mapping[str, Any] | None) -> str:
+    return f"{path}?{urlencode(params)}" if params else path
 
 
 class _Broken:
@@ -141,34 +170,24 @@ def _is_dockers(fault: BaseException | None) -> bool:
     return isinstance(fault, DockerException)
 
 
-def _over_socket(client: docker.APIClient) -> Send | None:
-    from docker.transport import UnixHTTPAdapter
-    from docker.transport.unixconn import UnixHTTPConnectionPool
-
-    adapter = client.get_adapter(client.base_url)
-    if not isinstance(adapter, UnixHTTPAdapter):
-        return None
-    pool = UnixHTTPConnectionPool(client.base_url, adapter.socket_path, TIMEOUT, maxsize=CONNECTIONS)
-    version = f"/v{client.api_version}"
-    client.close()
+def _sender(client: docker.APIClient, connections: int) -> Send:
+    base = f"/v{client.api_version}"
+    if client.base_url == "http+docker://ssh":
+        return _over_docker(client)
+    pool = _pool(client, connections)
 
     def send(
         method: str, target: str, headers: Mapping[str, str], data: bytes | None
     ) -> urllib3.BaseHTTPResponse:
         return pool.urlopen(
-            method,
-            version + target,
-            data,
-            headers,
-            retries=False,
-            timeout=TIMEOUT,
-            preload_content=False,
+            method, base + target, data, headers, retries=False, timeout=TIMEOUT, preload_content=False
         )
 
     return send
 
 
 def _over_docker(client: docker.APIClient) -> Send:
+    """Return the way over docker-py's own session, which alone knows SSH."""
     base = f"{client.base_url}/v{client.api_version}"
 
     def send(
@@ -184,41 +203,51 @@ def _over_docker(client: docker.APIClient) -> Send:
     return send
 
 
-def _read(answer: urllib3.BaseHTTPResponse) -> Iterator[Any]:
+def _pool(client: docker.APIClient, connections: int) -> urllib3.HTTPConnectionPool:
+    """Return a pool of connections to where docker-py found the engine."""
+    from docker.transport import UnixHTTPAdapter
+    from docker.transport.unixconn import UnixHTTPConnectionPool
+
+    adapter = client.get_adapter(client.base_url)
+    if isinstance(adapter, UnixHTTPAdapter):
+        return UnixHTTPConnectionPool(client.base_url, adapter.socket_path, TIMEOUT, maxsize=connections)
+    tls = _tls(client.verify, client.cert) if client.base_url.startswith("https") else {}
+    return urllib3.connection_from_url(client.base_url, maxsize=connections, **tls)
+
+
+def _tls(verify: bool | str | None, cert: tuple[str, str] | str | None) -> dict[str, Any]:
+    certificate, key = cert if isinstance(cert, tuple) else (cert, None)
+    trusted = {"ca_certs": verify} if isinstance(verify, str) else {}
+    required = "CERT_REQUIRED" if verify else "CERT_NONE"
+    return {"cert_reqs": required, "cert_file": certificate, "key_file": key, **trusted}
+
+
+class _List:
+    """An answer for ijson, which would pass over what is no list."""
+
+    def __init__(self, answer: urllib3.BaseHTTPResponse) -> None:
+        self._answer = answer
+        self._begun = False
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._answer.read(size)
+        if not self._begun and (text := data.lstrip()):
+            self._begun = True
+            if text[:1] not in (b"[", b"n"):
+                raise NoAnswerError(f"no list: {text[:80]!r}")
+        return data
+
+
+def _elements(answer: urllib3.BaseHTTPResponse) -> Iterator[Any]:
+    import ijson
+
     try:
         with _Broken():
-            yield from elements(answer.stream(READ_BYTES))
-    except ValueError as fault:
+            # `null` is an empty list, as Go writes a slice that was never made.
+            yield from ijson.items(_List(answer), "item", use_float=True)
+    except ijson.JSONError as fault:
         answer.close()
-        raise NoAnswerError(str(fault)[:200]) from fault
+        raise NoAnswerError(f"no end of a list: {fault}"[:200]) from fault
     except BaseException:
         answer.close()  # what was not read to its end is of no use to the next request
         raise
-
-
-def elements(chunks: Iterable[bytes]) -> Iterator[Any]:
-    """The elements of a JSON array, out of its text in pieces of any size.
-
-    `null` is an empty one, as Go writes a slice that was never made.
-
-    Raises:
-        ValueError: it is no array, or it has no end.
-    """
-    decode = codecs.getincrementaldecoder("utf-8")().decode
-    text, place, begun = "", 0, False
-    for chunk in chunks:
-        text, place = text[place:] + decode(chunk), 0
-        while True:
-            place = SEPARATORS.match(text, place).end()  # type: ignore[union-attr]
-            if not begun and text[place : place + 1] == "[":
-                begun, place = True, place + 1
-                continue
-            if not begun or text[place : place + 1] in {"", "]"}:
-                break
-            try:
-                element, place = _DECODER.raw_decode(text, place)
-            except json.JSONDecodeError:
-                break  # its end is in a later chunk
-            yield element
-    if text[place:].strip() != ("]" if begun else "null"):
-        raise ValueError(f"no end of a list: {text[place:][:80]!r}")

@@ -176,16 +176,3 @@ def test_a_token_is_renewed_once_for_all_services_of_a_registry():
 def test_a_registry_that_nobody_finds_is_not_an_image_that_is_not_there(whom, status, message, kind):
     answer = Answer(status, json.dumps({"message": message}).encode())
     assert type(swarm_module._error(answer, "the registry has no x", whom)) is kind
-
-
-def test_an_engine_of_another_version_is_asked_anew(monkeypatch):
-    engine = swarm_module.DockerEngine()
-    forgotten = []
-    monkeypatch.setattr(engine._engine, "forget", lambda: forgotten.append(1))
-    said = b'{"message": "client version 1.41 is too old. Minimum supported API version is 1.44"}'
-    for way in "ask", "each":
-        monkeypatch.setattr(engine._engine, way, lambda *_, **__: Answer(400, said))
-    for question in (lambda: engine.service("web"), lambda: list(engine.services())):
-        with pytest.raises(TemporaryError, match="asking it anew"):
-            question()
-    assert len(forgotten) == 2

@@ -1,9 +1,6 @@
 """A push that many services follow: together it leads to what looks one by one lead to, and never to less care."""
 
-import json
-
-import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deployer.errors import TemporaryError
@@ -14,7 +11,6 @@ from deployer.rollouts.batch import PART_SERVICES, PART_TASKS, begin, parts
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.ledger import set_freeze
-from deployer.targets.swarm.engine import elements
 from deployer.testing import FakeSwarm
 
 REPO = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/api"
@@ -205,25 +201,3 @@ def test_parts_hold_every_service_once_in_order_and_are_not_too_big(replicas):
     for part in found:
         assert len(part) <= PART_SERVICES
         assert len(part) == 1 or sum(s.desired if s.desired is not None else 10 for s in part) <= PART_TASKS
-
-
-@settings(deadline=None, max_examples=50)
-@given(
-    st.lists(st.dictionaries(st.text(), st.text() | st.lists(st.dictionaries(st.text(), st.integers())))),
-    st.integers(1, 40),
-    st.booleans(),
-)
-def test_a_list_is_read_in_pieces_of_any_size(rows, size, ascii_only):
-    text = (json.dumps(rows, ensure_ascii=ascii_only) + "\n").encode(errors="surrogatepass")
-    text = json.dumps(rows).encode() if b"\xed" in text else text
-    assert list(elements(text[at : at + size] for at in range(0, len(text), size))) == rows
-
-
-@pytest.mark.parametrize("text", ["", "[", '[{"a": 1}', '[{"a": 1}, {"b"', '{"message": "no"}', "[}", "x"])
-def test_a_list_without_its_end_is_no_list(text):
-    with pytest.raises(ValueError, match="no end of a list"):
-        list(elements([text.encode()]))
-
-
-def test_null_is_an_empty_list():
-    assert list(elements([b"null\n"])) == []
