@@ -1,7 +1,7 @@
 # Two commands do all the set-up on a fresh Debian machine: `make demo` and `make test`.
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
-.PHONY: help demo test check lint unit real bench audit setup clean
+.PHONY: help demo test check lint unit real engines bench audit setup clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,9 @@ unit:
 real:
 	@# They wait more than they compute.
 	@$(PYTHON) -m pytest -n 3 --dist worksteal -m real
+
+engines: setup ## run the engine's tests on the engines of later Debian releases too (KINDS="trixie sid docker-29")
+	@$(PYTHON) -m tools.engines $(KINDS)
 
 audit: setup ## ask osv.dev, or PyPI, what is known against the locked dependencies
 	@$(PYTHON) -m tools.audit

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-API = "/v1.41"  # of engine 20.10
-
 
 class Connection(http.client.HTTPConnection):
     """HTTP over a Unix socket; `timeout` in seconds, None for ever."""
@@ -51,7 +49,7 @@ class RawEngine:
         headers: Mapping[str, str] = self._auth if auth else {}
         data = None if body is None else json.dumps(body)
         self._connection.request(
-            method, API + path, data, {**headers, **({"Content-Type": "application/json"} if data else {})}
+            method, path, data, {**headers, **({"Content-Type": "application/json"} if data else {})}
         )
         answer = self._connection.getresponse()
         text = answer.read()
@@ -98,7 +96,7 @@ class Watcher:
         self._changed = threading.Condition()
         filters = quote(json.dumps({"type": ["service"], "event": ["update"]}))
         connection = Connection(address.removeprefix("unix://"), None)
-        connection.request("GET", f"{API}/events?filters={filters}")
+        connection.request("GET", f"/events?filters={filters}")
         self._answer = connection.getresponse()
         self._connection = connection
         threading.Thread(target=self._read, daemon=True).start()

@@ -141,7 +141,7 @@ class Handler(BaseHTTPRequestHandler):
         if url.path.endswith("/bench/restore"):
             self._answer(*self._store.restore())
             return
-        name = unquote(url.path).split("/")[3]
+        name = unquote(url.path).split("/")[-2]
         self._answer(*self._store.update(name, int(parse_qs(url.query)["version"][0]), json.loads(body)))
 
     def _found(self, path: str) -> tuple[int, object]:

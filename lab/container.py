@@ -24,7 +24,7 @@ from packaging.markers import Marker
 
 from lab import images
 from lab.engine import DOCKER
-from lab.programs import PATH, with_libraries
+from lab.programs import PATH, program, with_libraries
 from lab.swarm import Swarm
 
 CACHE = Path("/var/cache/swarm-ecr-deployer")
@@ -80,13 +80,13 @@ def wheels() -> Path:
     return _kept(f"wheels-{key}", _download)
 
 
-def programs(swarm: Swarm, name: str, paths: Iterable[str], uid: int, folders: Iterable[str] = ()) -> None:
+def programs(swarm: Swarm, name: str, names: Iterable[str], uid: int, folders: Iterable[str] = ()) -> None:
     """Have an image of programs of this machine, each with its libraries, and a busybox for the rest.
 
     Args:
         swarm: the engine.
         name: the name of the image.
-        paths: where the programs are, here and there.
+        names: the programs, which get the same places there.
         uid: who owns the folders.
         folders: directories to be made.
     """
@@ -96,7 +96,7 @@ def programs(swarm: Swarm, name: str, paths: Iterable[str], uid: int, folders: I
             info = tarfile.TarInfo(folder)
             info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, 0o777, uid, uid
             tar.addfile(info)
-        files = {path for program in paths for path in with_libraries(program)}
+        files = {path for one in names for path in with_libraries(program(one))}
         for path in sorted(files | set(with_libraries(images.BUSYBOX)[1:])):
             tar.add(Path(path).resolve(), path.lstrip("/"))
         tar.add(images.BUSYBOX, "bin/busybox")
@@ -104,7 +104,14 @@ def programs(swarm: Swarm, name: str, paths: Iterable[str], uid: int, folders: I
             link = tarfile.TarInfo(f"bin/{applet}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
-    swarm.docker("import", "--change", "ENV PATH=/usr/sbin:/usr/bin:/bin", "-", name, stdin=buffer.getvalue())
+    swarm.docker(
+        "import",
+        "--change",
+        "ENV PATH=/usr/local/bin:/usr/sbin:/usr/bin:/bin",
+        "-",
+        name,
+        stdin=buffer.getvalue(),
+    )
 
 
 def deploy(swarm: Swarm, stack: str, files: Iterable[Path], variables: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shlex
 import socket
 import subprocess
 from contextlib import suppress
@@ -18,7 +19,6 @@ from lab.server import Server
 
 DOCKER, DOCKERD = program("docker"), program("dockerd")
 SOCKET_PATH = 107  # bytes, unix(7)
-API = "/v1.41"  # of engine 20.10
 
 
 class _Connection(http.client.HTTPConnection):
@@ -57,6 +57,10 @@ class Engine(Server):
         self.socket = f"unix://{self._path}"
         self.config = root / "client"
         self.config.mkdir(parents=True, exist_ok=True)
+        # Plugins that lie beside the client, wherever it is.
+        plugins = Path(DOCKER).parent.parent / "libexec" / "docker" / "cli-plugins"
+        if plugins.is_dir() and not (self.config / "cli-plugins").exists():
+            (self.config / "cli-plugins").symlink_to(plugins)
 
     def launch(self) -> Process:
         """Start dockerd, and with it a containerd of its own."""
@@ -72,7 +76,8 @@ class Engine(Server):
         }
         # What a killed engine leaves behind, in a /run that outlives it.
         fresh = ["sh", "-c", 'rm -f /run/docker.pid; exec "$@"', "engine"]
-        argv = [*fresh, DOCKERD, *(f"--{key}={value}" for key, value in options.items())]
+        more = shlex.split(os.environ.get("LAB_DOCKERD", ""))
+        argv = [*fresh, DOCKERD, *(f"--{key}={value}" for key, value in options.items()), *more]
         # Its containerd and runc are those beside it.
         env = {**os.environ, "PATH": PATH}
         return Process(self.namespaces.command(*argv, processes=True), self._log, env, forks=True)
@@ -93,14 +98,14 @@ class Engine(Server):
             connection.close()
 
     def get(self, path: str) -> Any:
-        """What the engine's API says at a path, such as `/services/web`.
+        """What the engine's API says at a path, such as `/services/web`, in the engine's own version of it.
 
         Raises:
             LookupError: there is no such thing.
             OSError: the engine does not answer.
             RuntimeError: it answers with another error.
         """
-        status, answer = self._ask(API + path, 30)
+        status, answer = self._ask(path, 30)
         if status == 404:
             raise LookupError(answer.decode().strip())
         if status >= 300:

@@ -65,8 +65,8 @@ def image(lab: Lab) -> str:
 @pytest.fixture
 def servers(lab: Lab) -> None:
     """The images of the stack's other servers, which are in the lab's engine."""
-    container.programs(lab, "lab/redis", ["/usr/bin/redis-server", "/usr/bin/redis-cli"], 999, ["data"])
-    container.programs(lab, "lab/haproxy", ["/usr/sbin/haproxy"], 0)
+    container.programs(lab, "lab/redis", ["redis-server", "redis-cli"], 999, ["data"])
+    container.programs(lab, "lab/haproxy", ["haproxy"], 0)
 
 
 @pytest.fixture

@@ -184,7 +184,7 @@ def test_every_part_tells_when_it_hangs_and_ends_within_its_grace(
 @pytest.fixture
 def proxy(lab):
     """Sends raw HTTP to the proxy: first line, headers and body in, status and body out."""
-    container.programs(lab, "lab/haproxy", ["/usr/sbin/haproxy"], 0)
+    container.programs(lab, "lab/haproxy", ["haproxy"], 0)
     port = free_port()
     config = lab.directory / "haproxy.cfg"
     text = (ROOT / "deploy/socket-proxy/haproxy.cfg").read_text()
@@ -241,7 +241,9 @@ def test_the_socket_proxy_lets_through_what_the_deployer_asks_and_nothing_else(l
     before = [one["Id"] for one in lab.engine.get("/containers/json?all=1")]
     create = json.dumps({"Image": f"{HOST}/{WEB}"})
     told = {line: proxy(line, "Content-Type: application/json\r\n", create)[0] for line in REFUSED}
-    assert {line: status for line, status in told.items() if status not in {400, 403}} == {}
+    # HAProxy 3.2 hangs up on a CONNECT with a body instead of an answer.
+    closed = {line for line, status in told.items() if line.startswith("CONNECT") and status == 0}
+    assert {line: told[line] for line in told.keys() - closed if told[line] not in {400, 403}} == {}
     # A second request that is hidden in the first, and a change of protocol.
     hidden = "POST /containers/create HTTP/1.1\r\nHost: engine\r\nContent-Length: 2\r\n\r\n{}"
     both = "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n"
@@ -254,21 +256,22 @@ def test_the_socket_proxy_lets_through_what_the_deployer_asks_and_nothing_else(l
         json.dumps({"username": "AWS", "password": lab.password, "serveraddress": HOST}).encode()
     )
     login = f"X-Registry-Auth: {token.decode()}\r\n"
+    api = f"/v{lab.engine.get('/version')['ApiVersion']}"
     for line in (
         "HEAD /_ping",
         "GET /version",
-        "GET /v1.41/info",
-        "GET /v1.41/services",
+        f"GET {api}/info",
+        f"GET {api}/services",
         "GET /services/web",
     ):
         assert proxy(line)[0] == 200, line
-    assert proxy('GET /v1.41/tasks?filters={"service":["web"]}')[0] == 200
+    assert proxy(f'GET {api}/tasks?filters={{"service":["web"]}}')[0] == 200
     for reference in (WEB, f"{WEB}@{lab.push(WEB, 'v1')}"):
-        assert proxy(f"GET /v1.41/distribution/{HOST}/{reference}/json", login)[0] == 200
-    assert proxy("GET /v1.41/configs/deployer.ledger")[0] == 404  # the engine's own
+        assert proxy(f"GET {api}/distribution/{HOST}/{reference}/json", login)[0] == 200
+    assert proxy(f"GET {api}/configs/deployer.ledger")[0] == 404  # the engine's own
     service = lab.inspect("web")
     spec = service["Spec"] | {"Labels": {"seen": "yes"}}
-    path = f"/v1.41/services/{service['ID']}/update?version={service['Version']['Index']}"
+    path = f"{api}/services/{service['ID']}/update?version={service['Version']['Index']}"
     status, said = proxy(f"POST {path}", "Content-Type: application/json\r\n", json.dumps(spec))
     assert (status, lab.inspect("web")["Spec"]["Labels"]) == (200, {"seen": "yes"}), said
 

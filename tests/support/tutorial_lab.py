@@ -64,8 +64,8 @@ class TutorialLab(Lab):
 
     def _make_images(self) -> None:
         container.base(self)
-        container.programs(self, "lab/redis", ["/usr/bin/redis-server", "/usr/bin/redis-cli"], 999, ["data"])
-        container.programs(self, "lab/haproxy", ["/usr/sbin/haproxy"], 0)
+        container.programs(self, "lab/redis", ["redis-server", "redis-cli"], 999, ["data"])
+        container.programs(self, "lab/haproxy", ["haproxy"], 0)
         container.programs(self, "lab/busybox", [], 0)
         with tempfile.TemporaryDirectory() as made:
             shutil.copy(self.aws.certificate, Path(made) / "aws.pem")
