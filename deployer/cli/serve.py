@@ -66,7 +66,8 @@ def webhook(host: str, port: int) -> None:
     docs/webhooks.md. Ends on SIGTERM.
     """
     try:
-        from deployer.triggers.webhook.server import Receiver, run
+        from deployer.triggers.webhook.serve import run
+        from deployer.triggers.webhook.server import Receiver
     except ModuleNotFoundError as fault:
         raise click.ClickException(f"{fault}; pip install 'swarm-ecr-deployer[webhook]'") from fault
     from deployer import app

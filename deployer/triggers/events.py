@@ -28,8 +28,8 @@ REPLICATION, PULL_THROUGH_CACHE = "replication", "pull-through-cache"
 OPT_IN_KINDS = frozenset({REPLICATION, PULL_THROUGH_CACHE})
 """The kinds that are deployed only where DEPLOYER_ACCEPT_EVENTS names them."""
 
-WEBHOOK = "deployer.triggers.webhook.server"
-"""The source of an event that `hooks.py` has made: its detail names the image in full."""
+WEBHOOK = "deployer.webhook"
+"""The source of an event that our webhook has made: its detail names the image in full."""
 
 MAX_EVENT = 100_000  # characters: base64 twice over, it still fits into SQS's 262,144 bytes
 _IMAGE_CONFIGS = (
@@ -65,6 +65,10 @@ class Ignore:
     reason: str
     detail: str = ""
 
+    def __str__(self) -> str:
+        """Return both in one line."""
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
 
 @dataclass(frozen=True)
 class Reject:
@@ -72,6 +76,10 @@ class Reject:
 
     reason: str
     detail: str = ""
+
+    def __str__(self) -> str:
+        """Return both in one line."""
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
 
 
 class _NoPushError(Exception):
@@ -131,8 +139,10 @@ def parse(
         image, digest = _image(push), _digest(push.digest)
         _drop_manifests(event)
         pushed_at = _pushed_at(event.get("time"), sent_at, now or datetime.now(UTC))
-        # Written into the event, so that whoever parses it again, later, reads the same.
-        event |= {"id": _id(event), "time": pushed_at.isoformat()}
+        # Written into the event, so that whoever parses it again, later, reads the same. The time comes
+        # first: two pushes that tell neither time nor id differ in when the queue took them.
+        event["time"] = pushed_at.isoformat()
+        event["id"] = _id(event)
         return Deploy(image, digest, event["id"], pushed_at, push.kind, event)
     except UnreadableError as fault:
         return Reject(fault.reason, fault.detail)
@@ -293,7 +303,7 @@ def _canonical(event: dict[str, Any]) -> str:
 
 
 def _id(event: dict[str, Any]) -> str:
-    """The event's id; one derived from its content where it has none that can name a task."""
+    """Return the event's id; one derived from its content and time where it has none that can name a task."""
     given = event.get("id")
     if isinstance(given, str) and _EVENT_ID.fullmatch(given):
         return given

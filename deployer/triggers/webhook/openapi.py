@@ -61,6 +61,12 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
             "sha256": _DIGEST.removeprefix("sha256:"),
         },
     },
+    "nexus": {
+        "action": "UPDATED",
+        "repositoryName": "docker-hosted",
+        "timestamp": "2026-03-14T09:26:53.000+0000",
+        "component": {"format": "docker", "name": "team/api", "version": "latest"},
+    },
     "plain": {"image": "registry.example.com/team/api:latest", "digest": _DIGEST},
     "quay": {"docker_url": "quay.io/team/api", "updated_tags": ["latest"]},
 }
@@ -83,6 +89,7 @@ _SCHEMES: Mapping[str, Mapping[str, str]] = {
     "whole_header": {"type": "apiKey", "in": "header", "name": "Authorization"},
     "url_token": {"type": "apiKey", "in": "query", "name": "token"},
     "hub_signature": {"type": "apiKey", "in": "header", "name": "X-Hub-Signature-256"},
+    "nexus_signature": {"type": "apiKey", "in": "header", "name": "X-Nexus-Webhook-Signature"},
     "jfrog_secret": {"type": "apiKey", "in": "header", "name": "X-JFrog-Event-Auth"},
     "jfrog_signature": {"type": "apiKey", "in": "header", "name": "X-JFrog-Event-Auth"},
 }

@@ -37,6 +37,8 @@ def dockerhub(payload: Payload) -> Iterator[Told]:
     """Docker Hub, "Webhooks"."""
     push = _object(payload, "push_data")
     repository = _object(payload, "repository").get("repo_name")
+    if isinstance(repository, str) and repository.startswith("_/"):
+        repository = f"library/{repository.removeprefix('_/')}"  # an official image
     yield Hint(DOCKER_HUB, repository, push.get("tag"), time=push.get("pushed_at"))
 
 
@@ -85,7 +87,7 @@ def quay(payload: Payload) -> Iterator[Told]:
     # A list of names; in 2013 a mapping from names to ids, which are no digests.
     tags, url = payload["updated_tags"], payload.get("docker_url")
     for tag in tags if isinstance(tags, list | dict) else [tags]:
-        yield Hint(_host(url), str(url).partition("/")[2], tag)
+        yield Hint(_host(url), _without_scheme(url).partition("/")[2], tag)
 
 
 def azure(payload: Payload) -> Iterator[Told]:
@@ -125,6 +127,29 @@ def jfrog(payload: Payload) -> Iterator[Told]:
     yield Hint(None, data.get("image_name"), data.get("tag"), digest, key=key)
 
 
+def nexus(payload: Payload) -> Iterator[Told]:
+    """Sonatype Nexus, "Repository Webhook": events of components and of assets."""
+    if payload.get("action") not in ("CREATED", "UPDATED"):
+        yield _no_push(payload.get("action"))
+        return
+    kind = "component" if "component" in payload else "asset"
+    thing, key = _object(payload, kind), _text(payload, "repositoryName")
+    if thing.get("format") != "docker":
+        yield Ignore("not-an-image", quote(thing.get("format")))
+        return
+    name, tag = _text(thing, "name"), thing.get("version")
+    if kind == "asset":  # v2/<name>/manifests/<tag>, or a layer
+        path, manifests, tag = name.removeprefix("v2/").rpartition("/manifests/")
+        if not manifests:
+            yield Ignore("not-an-image", quote(name))
+            return
+        name = path
+    if str(tag).startswith("sha256:"):
+        yield Ignore("untagged")
+    else:
+        yield Hint(None, name, tag, time=payload.get("timestamp"), key=key)
+
+
 def plain(payload: Payload) -> Iterator[Told]:
     """An image by name, or the parts of one as keel's native webhook takes them."""
     name, tag, digest = payload.get("image") or payload.get("name"), payload.get("tag"), payload.get("digest")
@@ -140,8 +165,13 @@ def _no_push(action: object) -> Told:
 
 
 def _host(url: object) -> str | None:
-    host, slash, _ = url.partition("/") if isinstance(url, str) else ("", "", "")
+    host, slash, _ = _without_scheme(url).partition("/")
     return host if host and slash else None
+
+
+def _without_scheme(url: object) -> str:
+    """Return the URL without `https://`, which some versions write before it."""
+    return url.removeprefix("https://").removeprefix("http://") if isinstance(url, str) else ""
 
 
 def _text(payload: Payload, key: str) -> str:

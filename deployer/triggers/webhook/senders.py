@@ -29,6 +29,7 @@ Verdict = Deploy | Ignore | Reject
 
 MAX_PUSHES = 1000  # of one delivery
 WINDOW = 300  # seconds within which an equal body with a digest, but without a time, is the same push
+FORM = "application/x-www-form-urlencoded"
 CALLBACK_HOST = "registry.hub.docker.com"
 _YEAR_9000 = 221_845_392_000  # seconds since 1970
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}")
@@ -91,7 +92,7 @@ def read(
     for one in told:
         verdict = one if not isinstance(one, Hint) else _verdict(sender, one, delivery, host, now, ids)
         if isinstance(verdict, Reject) and known.repeats:
-            verdict = Ignore("malformed", f"{verdict.reason} {verdict.detail}".strip())
+            verdict = Ignore("malformed", str(verdict))
         verdicts.append(verdict)
     return verdicts or [Ignore("no push")]
 
@@ -167,14 +168,16 @@ def _time(told: object, now: datetime) -> str:
 
 
 def _payload(delivery: Delivery) -> dict[str, Any]:
-    if not delivery.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+    if not delivery.headers.get("content-type", "").startswith(FORM):
         return unwrap(delivery.body)
     # GitHub's first choice of a content type, easily left as it is.
     try:
         form = parse_qs(delivery.body.decode(), max_num_fields=10)
     except ValueError as fault:
         raise UnreadableError("not a form", quote(str(fault))) from None
-    return unwrap(form.get("payload", [""])[0])
+    if "payload" not in form:  # `curl -d` without a header
+        raise UnreadableError("no form", f"the Content-Type is {FORM}; send JSON as application/json")
+    return unwrap(form["payload"][0])
 
 
 # --- how a sender shows its secret ---
@@ -215,6 +218,12 @@ def jfrog_signature(secret: str, delivery: Delivery) -> bool:
     return _same(delivery.headers.get("x-jfrog-event-auth", ""), _hmac(secret, delivery.body))
 
 
+def nexus_signature(secret: str, delivery: Delivery) -> bool:
+    """`X-Nexus-Webhook-Signature`: HMAC-SHA1 of the body with the secret"""
+    made = hmac.new(secret.encode(), delivery.body, hashlib.sha1).hexdigest()
+    return _same(delivery.headers.get("x-nexus-webhook-signature", ""), made)
+
+
 def _hmac(secret: str, body: bytes) -> str:
     return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
@@ -230,6 +239,13 @@ SENDERS: Mapping[str, Sender] = {
     "harbor": Sender("Harbor", payloads.harbor, (bearer, whole_header)),
     "jfrog": Sender(
         "JFrog Artifactory", payloads.jfrog, (jfrog_secret, jfrog_signature, bearer), names_host=False
+    ),
+    "nexus": Sender(
+        "Sonatype Nexus",
+        payloads.nexus,
+        (nexus_signature,),
+        id_header="x-nexus-webhook-delivery",
+        names_host=False,
     ),
     "plain": Sender("any other", payloads.plain, (bearer,)),
     "quay": Sender("Quay", payloads.quay, (url_token,)),

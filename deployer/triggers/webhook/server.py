@@ -10,8 +10,6 @@ import asyncio
 import ipaddress
 import logging
 import math
-import signal
-import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,7 +17,6 @@ from typing import Any
 
 import limits
 import urllib3
-import uvicorn
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 from starlette.applications import Starlette
@@ -29,7 +26,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from deployer.errors import SettingsError, TemporaryError, brief
+from deployer.errors import TemporaryError, brief
 from deployer.observability import metrics
 from deployer.observability.logs import about
 from deployer.triggers.envelope import quote
@@ -44,9 +41,7 @@ MAX_BODY = 256 * 1024  # bytes
 BODY_SECONDS = 10.0  # that a sender may take for its body
 SEND_SECONDS = 8.0  # that the queue may take: GitHub gives a hook up after 10
 ANSWER_SECONDS = 5.0  # that Docker Hub may take for our answer
-STOP_SECONDS = 2  # that requests under way may take at the end
 LATER = {"Retry-After": "30"}  # seconds, when the queue does not answer
-CONNECTIONS = 200
 # The page is plain text and tables; whatever else a browser is made to load, it must not.
 CSP = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
 
@@ -236,9 +231,9 @@ def _tell(whose: str, verdict: senders.Verdict) -> None:
             with about(event=verdict.id):
                 log.info("%s: push of %s, %s", whose, verdict.image, verdict.digest or "no digest")
         case Ignore():
-            log.debug("%s: ignored, %s %s", whose, verdict.reason, verdict.detail)
+            log.debug("%s: ignored, %s", whose, verdict)
         case Reject():
-            log.warning("%s: cannot be read, %s %s", whose, verdict.reason, verdict.detail)
+            log.warning("%s: cannot be read, %s", whose, verdict)
 
 
 def _answered(verdicts: Sequence[senders.Verdict]) -> tuple[dict[str, Any], int]:
@@ -251,8 +246,8 @@ def _answered(verdicts: Sequence[senders.Verdict]) -> tuple[dict[str, Any], int]
     ignored = [{"reason": one.reason, "detail": one.detail} for one in verdicts if isinstance(one, Ignore)]
     rejected = [{"reason": one.reason, "detail": one.detail} for one in verdicts if isinstance(one, Reject)]
     if rejected and not accepted:
-        first = rejected[0]
-        return {"error": f"{first['reason']} {first['detail']}".strip(), "rejected": rejected}, 422
+        first = next(one for one in verdicts if isinstance(one, Reject))
+        return {"error": str(first), "rejected": rejected}, 422
     return {"accepted": accepted, "ignored": ignored, "rejected": rejected}, 202 if accepted else 200
 
 
@@ -271,44 +266,3 @@ def _post(url: str, told: Mapping[str, str]) -> None:
     answer = urllib3.request("POST", url, json=dict(told), redirect=False, retries=False, timeout=timeout)
     if answer.status >= 300:
         log.warning("Docker Hub does not take our answer: HTTP %d", answer.status)
-
-
-def run(app: Starlette, host: str, port: int, proxies: Sequence[str] = ()) -> None:
-    """Serve in the main thread until SIGTERM or SIGINT, and finish what is under way.
-
-    Args:
-        app: what is served.
-        host: the address to listen on.
-        port: the port, 0 for any that is free.
-        proxies: addresses and networks whose `X-Forwarded-For` tells who asks.
-
-    Raises:
-        SettingsError: nobody can listen there.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family)
-    except OSError as fault:
-        raise SettingsError(f"cannot listen on {host} port {port}: {fault.strerror or fault}") from fault
-    # uvicorn's access log would show `?token=`.
-    config = uvicorn.Config(
-        app,
-        http="h11",
-        ws="none",
-        loop="asyncio",
-        lifespan="off",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(proxies),
-        forwarded_allow_ips=list(proxies),
-        limit_concurrency=CONNECTIONS,
-        timeout_graceful_shutdown=STOP_SECONDS,
-    )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn sends the signal that has ended it once more, to whoever handled it before: nobody.
-        signal.signal(number, lambda *_: None)
-    log.info("Webhook listens on %s port %d", host, listener.getsockname()[1])
-    uvicorn.Server(config).run(sockets=[listener])
-    log.info("Webhook stopped")

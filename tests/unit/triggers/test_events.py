@@ -7,7 +7,7 @@ from types import MappingProxyType
 import pytest
 from paths import SAMPLES
 
-from deployer.triggers.events import MAX_EVENT, OPT_IN_KINDS, Deploy, Ignore, Reject, parse
+from deployer.triggers.events import MAX_EVENT, OPT_IN_KINDS, WEBHOOK, Deploy, Ignore, Reject, parse
 
 EXPECTED = json.loads((SAMPLES / "EXPECTED.json").read_text())
 # Which event is stale is decided later, against the registry: to `parse` it is a push like others.
@@ -258,3 +258,28 @@ def test_an_id_that_cannot_name_a_task_is_replaced(bad):
     assert parse(dict(reversed(event(id=bad).items()))).id == one.id
     assert parse(one.event).id == one.id
     assert one.id.replace("-", "").isalnum()
+
+
+TRANSFORMED = {
+    "specversion": "1.0",
+    "type": "com.amazon.ecr.image.push",
+    "source": "urn:aws:ecr:eu-central-1:123456789012:repository/team/web",
+    "data": {"repositoryName": "team/web", "imageTag": "latest"},
+}
+
+
+def test_fault_31_two_pushes_without_id_and_time_are_two():
+    first, second = (parse(TRANSFORMED, sent_at=NOW + timedelta(seconds=n), now=NOW) for n in (-9, -5))
+    assert first.id != second.id
+
+
+def test_fault_31_a_message_that_comes_again_is_the_same_push():
+    sent = NOW - timedelta(seconds=9)
+    first = parse(TRANSFORMED, sent_at=sent, now=NOW)
+    again = parse(TRANSFORMED, sent_at=sent, now=NOW + timedelta(hours=1))
+    assert (first.id, first.event) == (again.id, again.event)
+    assert parse(first.event, now=NOW + timedelta(hours=2)).id == first.id
+
+
+def test_hooks_of_every_version_of_ours_have_one_source():
+    assert WEBHOOK == "deployer.webhook"  # messages of older workers and bridges have it

@@ -84,6 +84,50 @@ def test_what_is_deployed_is_what_the_bridge_and_the_task_read_from_the_event(se
     assert verdict.event["detail"]["sender"] == sender
 
 
+@pytest.mark.parametrize(
+    ("sender", "changes", "image"),
+    [
+        ("dockerhub", {"repository": {"repo_name": "_/nginx"}}, "docker.io/library/nginx:latest"),
+        ("quay", {"docker_url": "https://quay.io/team/api"}, "quay.io/team/api:latest"),
+        (
+            "harbor",
+            {
+                "event_data": {
+                    "resources": [{"tag": "v1", "resource_url": "https://harbor.example.com/team/api:v1"}],
+                    "repository": {"repo_full_name": "team/api"},
+                }
+            },
+            "harbor.example.com/team/api:v1",
+        ),
+        (
+            "nexus",
+            {
+                "component": None,
+                "asset": {"format": "docker", "name": "v2/team/api/manifests/v3"},
+            },
+            "art.example.com/team/api:v3",
+        ),
+    ],
+)
+def test_issue_18_forms_that_were_refused_are_read(sender, changes, image):
+    payload = {key: value for key, value in {**EXAMPLES[sender], **changes}.items() if value is not None}
+    verdict = one(sender, payload)
+    assert isinstance(verdict, Deploy), verdict
+    assert verdict.image == Image.parse(image)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"action": "DELETED"},
+        {"component": {"format": "npm", "name": "left-pad", "version": "1"}},
+        {"component": {"format": "docker", "name": "team/api", "version": "sha256:" + "a" * 64}},
+    ],
+)
+def test_what_nexus_tells_of_something_else_is_ignored(changes):
+    assert isinstance(one("nexus", {**EXAMPLES["nexus"], **changes}), Ignore)
+
+
 def test_every_sender_has_an_example_of_the_same_push():
     assert set(EXAMPLES) == set(SENDERS)
     for sender, example in EXAMPLES.items():

@@ -26,7 +26,7 @@ from deployer.cli import main
 from deployer.errors import SettingsError
 from deployer.model.image import Image
 from deployer.triggers import events
-from deployer.triggers.webhook import server
+from deployer.triggers.webhook import serve, server
 from deployer.triggers.webhook.openapi import ANSWERS, EXAMPLES
 from deployer.triggers.webhook.queue import Outbox
 from deployer.triggers.webhook.senders import SENDERS
@@ -39,7 +39,7 @@ from lab.registry import Registry
 EXPECTED = json.loads((SAMPLES / "EXPECTED.json").read_text())
 HOOKS = sorted(name for name in EXPECTED if name.startswith("webhook-"))
 SECRETS = {name: [f"the-secret-of-{name}"] for name in SENDERS}
-HOSTS = {"jfrog": "art.example.com"}
+HOSTS = {"jfrog": "art.example.com", "nexus": "nexus.example.com"}
 REFUSED = EndpointConnectionError(endpoint_url="http://sqs")
 EMPTY = ClientError({"Error": {"Code": "AWS.SimpleQueueService.EmptyBatchRequest"}}, "SendMessageBatch")
 DENIED = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "SendMessageBatch")
@@ -98,6 +98,8 @@ def signed(sender, payload):
     if sender == "ghcr":
         signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
         return path, {"X-Hub-Signature-256": f"sha256={signature}"}, body
+    if sender == "nexus":
+        return path, {"X-Nexus-Webhook-Signature": hmac.new(secret.encode(), body, "sha1").hexdigest()}, body
     if sender == "jfrog":
         return path, {"X-JFrog-Event-Auth": secret}, body
     return path, {"Authorization": f"Bearer {secret}"}, body
@@ -157,6 +159,24 @@ def test_what_cannot_be_read_is_refused_with_its_reason(service, body):
     answer = service.post("plain", body)
     assert answer.status_code == 422
     assert answer.json()["error"]
+
+
+def test_d21_json_with_the_content_type_of_a_form_is_told_what_to_send(service):
+    path, ours, _ = signed("plain", b"")
+    answer = service.http.post(
+        path,
+        content=b'{"image": "acme/web:1"}',
+        headers={**ours, "Content-Type": "application/x-www-form-urlencoded"},
+    )
+    assert answer.status_code == 422
+    assert answer.json()["error"] == (
+        "no form: the Content-Type is application/x-www-form-urlencoded; send JSON as application/json"
+    )
+
+
+def test_d21_an_error_has_a_colon_between_its_reason_and_the_detail(service):
+    assert service.post("plain", b"[]").json()["error"] == "not-an-object: list"
+    assert service.post("plain", {"foo": 1}).json()["error"].startswith("unknown payload: ")
 
 
 def test_every_answer_is_counted_and_no_stranger_chooses_a_name_in_the_metrics(service):
@@ -378,7 +398,7 @@ def test_an_address_that_is_taken_is_one_line():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1 port {port}"):
-            server.run(Service().app, "127.0.0.1", port)
+            serve.run(Service().app, "127.0.0.1", port)
 
 
 # --- settings ---
