@@ -1,22 +1,35 @@
 """Takes the pictures of the documentation: Flower's pages in a headless Chromium, the command line as SVG.
 
-`python -m tools.pictures`; needs Debian's `chromium`. Everything that they show happens on the real parts.
+`python -m tools.pictures`; needs Debian's `chromium`, but not with `--demo`, the moving picture of the README
+alone. Everything that they show happens on the real parts.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
+import re
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
+import time
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from lab.lab import Lab
+from lab.playground import Playground
 from lab.processes import free_port, wait_until
+from tools.recording import Recording
 
 OUT = Path("docs/pictures")
 LOGIN = "operator:password"
+IMAGE = "team/shop:latest"
+COLUMNS = 104
 
 
 def main() -> None:
@@ -81,18 +94,61 @@ def _deploy(lab: Lab, events: str, ended: object) -> None:
     lab.push("team/search:latest", "v3")
 
 
-def _terminal(env: dict[str, str], name: str, *words: str) -> None:
+def _demo(directory: Path) -> None:
+    """Record a push, a push of a broken version, and what is known of both afterwards."""
+    recording = Recording(COLUMNS, 20)
+    with Playground(directory) as lab:
+        lab.docker_push(IMAGE, "v1")
+        lab.create("shop", IMAGE, "--replicas", "4", "--update-delay", "600ms", "--update-monitor", "1s")
+        lab.deploy()
+        for kind, note, end in (("web", "", "updated"), ("crash", "  # a broken version", "rolled-back")):
+            recording.type(f"docker push $ECR/{IMAGE}{note}")
+            digest = lab.docker_push(IMAGE, "v2", kind)
+            recording.show(f"latest: digest: {digest} size: 528", 1.5)
+            recording.type("deployer status --watch")
+            _watch(recording, lab.variables, end)
+        recording.type("deployer history shop")
+        recording.show(printed(lab.variables, "history", "shop"), 5)
+    title = "A push is rolled out to four tasks; a broken version is rolled back"
+    (OUT / "demo.svg").write_text(recording.svg(title))
+
+
+def _watch(recording: Recording, env: Mapping[str, str], end: str) -> None:
+    seen, shown, until = "", "", time.monotonic() + 60
+    while not (f"{end} " in shown and "converged" in shown):
+        seen = printed(env, "status", "shop")
+        plain = re.sub(r"\x1b\[[0-9;]*m|\d+ s", "", seen)  # ages alone are no news
+        if time.monotonic() > until:
+            raise TimeoutError(f"not {end}: {seen}")
+        if plain != shown:
+            (recording.replace if shown else recording.show)(seen, 0.7)
+        shown = plain
+    recording.replace(seen, 2)
+    wait_until(lambda: f'"{end}"' in printed(env, "history", "shop", "--json"), 30, "its end", every=1)
+
+
+def _terminal(env: Mapping[str, str], name: str, *words: str) -> None:
     """Save what a command shows in a terminal as SVG."""
-    code = (
-        "import rich.console, sys; from deployer import cli\n"
-        "console = rich.console.Console(record=True, width=150, force_terminal=True)\n"
-        "rich.console.Console = lambda *a, **k: console\n"
-        "from deployer import screens; screens.Console = rich.console.Console\n"
-        f"console.print('$ deployer {' '.join(words)}', style='bold')\n"
-        f"cli.main({list(words)!r}, standalone_mode=False)\n"
-        f"console.save_svg({str((OUT / f'{name}.svg').resolve())!r}, title='deployer {words[0]}')\n"
-    )
-    subprocess.run([sys.executable, "-c", code], env=env, check=True, stdout=subprocess.DEVNULL)
+    recording = Recording(150, 0)
+    recording.show(f"\033[1m$ deployer {' '.join(words)}\033[0m", 0)
+    recording.show(printed(env, *words, columns=150), 0)
+    recording.height = len(recording.lines)
+    recording.frames = [(0, recording.lines)]
+    (OUT / f"{name}.svg").write_text(recording.svg(f"deployer {words[0]}"))
+
+
+def printed(env: Mapping[str, str], *words: str, columns: int = COLUMNS) -> str:
+    """Return what a command of the deployer prints in a terminal, with its colours."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    argv = [sys.executable, "-m", "deployer", *words]
+    with subprocess.Popen(argv, env={**env, "TERM": "xterm-256color"}, stdout=theirs, stderr=theirs):
+        os.close(theirs)
+        said = b""
+        with suppress(OSError), os.fdopen(ours, "rb", 0) as output:  # it ends with an error: EIO
+            while chunk := output.read(65536):
+                said += chunk
+    return said.decode().replace("\r\n", "\n")
 
 
 def _picture(url: str, name: str, width: int, height: int) -> None:
@@ -111,4 +167,7 @@ def _picture(url: str, name: str, width: int, height: int) -> None:
 
 if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
-    main()
+    with tempfile.TemporaryDirectory(prefix="lab-") as made:
+        _demo(Path(made) / "demo")
+    if "--demo" not in sys.argv:
+        main()

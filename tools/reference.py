@@ -20,6 +20,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BeforeValidator
 
 from deployer.cli import main as command
+from deployer.model import label_names
 from deployer.model.deployment import Outcome
 from deployer.model.service import STATE_PREFIX, State
 from deployer.observability import metrics
@@ -35,8 +36,8 @@ WIDTH = 96
 HEAD = """\
 # Reference
 
-Everything that can be set, asked for and counted. `python -m tools.reference` writes this page from the code
-and from the README's table of labels; do not edit it. What the words mean together is in
+Every setting, label, command, task and metric. `python -m tools.reference` writes this page from the code; do
+not edit it. How they work together is in
 [policies.md](policies.md), [registries.md](registries.md), [monitoring.md](monitoring.md),
 [webhooks.md](webhooks.md) and [architecture.md](architecture.md).
 """
@@ -60,8 +61,9 @@ def _settings() -> list[str]:
     return [
         *lines,
         "",
-        "Each may also be a file of the same name in lower case under `/run/secrets`. An empty value is the",
-        "default; a variable with the prefix that is not in this table is an error.",
+        "Each may also be a file of the same name in lower case under `/run/secrets`. An empty value means",
+        "the default. Unknown `DEPLOYER_*` variables are rejected, with a suggestion. AWS and Docker keep",
+        "their own names: `AWS_REGION`, `AWS_SHARED_CREDENTIALS_FILE`, `DOCKER_HOST`, `DOCKER_CONFIG`, ….",
         "",
     ]
 
@@ -90,14 +92,14 @@ def _kind(field: Any) -> str:
 
 
 def _labels() -> list[str]:
-    readme = (ROOT / "README.md").read_text()
-    rows = readme[readme.index("## Labels") :].split("|---|---|\n", 1)[1].split("\n\n", 1)[0]
+    rows = [f"| `{name}={form}` | {meaning} |" for name, (form, meaning) in label_names.MEANINGS.items()]
     return [
         *_table("Labels that people write", "label", "meaning"),
-        *rows.replace("docs/", "").splitlines(),
+        *rows,
         "",
-        "They stand on the service (`deploy.labels` of a stack file). One that cannot be understood turns",
-        "the service's updates off.",
+        "They belong on the service (`deploy.labels` of a stack file), not on its containers (`labels`). An",
+        "invalid value, or a name under `deployer.` that does not exist, disables updates for that service;",
+        "`deployer status` and the log say why.",
         "",
     ]
 

@@ -23,9 +23,28 @@ SETTLE = "deployer.settle"
 REPLACE = "deployer.replace"
 NOTIFY = "deployer.notify"
 
-KNOWN = frozenset(
-    {
-        ENABLE, POLICY, ORDER, ALLOW_TAGS, IGNORE_TAGS, PRERELEASE, WINDOW, AFTER, PRE_JOB, RUN_JOB, LOGIN,
-        HOLD, ROLLBACK, REQUIRE_WAY_BACK, TIMEOUT, SETTLE, REPLACE, NOTIFY,
-    }
-)  # fmt: skip
+# What people write behind the name, and what it does; docs/reference.md prints this table.
+MEANINGS = {
+    ENABLE: ("false", "never touch this service"),
+    POLICY: ("<policy>", "which tags are followed: [policies.md](policies.md)"),
+    ORDER: ("<order>", "what makes a tag newer: `semver`, `push`, `alphabetical`, `numerical`"),
+    ALLOW_TAGS: ("<globs>", "follow only these tags; globs with commas between them, or one `regexp:…`"),
+    IGNORE_TAGS: ("<globs>", "never follow these tags"),
+    PRERELEASE: ("true", "follow prereleases; `false`: never, even if the service runs one"),
+    WINDOW: ("<window>", "when updates may start: `mon-fri 09:00-17:00 Europe/Stockholm`"),
+    AFTER: ("<service>", "wait until that service has converged on the same push"),
+    PRE_JOB: ("<job service>", "run this Swarm job on the new image first; it must complete"),
+    RUN_JOB: ("true", "this service is a Swarm job; a push runs it again"),
+    LOGIN: ("<name>", "the login of `DEPLOYER_LOGINS` for its registry"),
+    HOLD: ("<reason>", "record pushes but deploy nothing"),
+    ROLLBACK: ("false", "leave a failed roll-out as it is (overrides `DEPLOYER_ROLLBACK`)"),
+    REQUIRE_WAY_BACK: ("true", "start no roll-out unless the former image is there to go back to"),
+    TIMEOUT: ("<duration>", "overrides `DEPLOYER_ROLLOUT_TIMEOUT`; `900`, `15m`, `2h`"),
+    SETTLE: ("<duration>", "overrides `DEPLOYER_SETTLE`"),
+    REPLACE: ("true", "let a push replace a roll-out at once, instead of waiting for its end"),
+    NOTIFY: (
+        "<name>,…",
+        "targets of `DEPLOYER_NOTIFY_URLS` to notify about this service; `none` for silence",
+    ),
+}
+KNOWN = frozenset(MEANINGS)

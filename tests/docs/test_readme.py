@@ -1,4 +1,4 @@
-"""The README says what the code does: its table of settings, its labels, its commands."""
+"""The README, the faults and the metrics say what the code does."""
 
 import re
 
@@ -7,34 +7,19 @@ from paths import ROOT, all_tests
 
 from deployer.cli import main
 from deployer.model import label_names
-from deployer.settings import Settings, variable
 
 README = (ROOT / "README.md").read_text()
 
 
-def default_of(field):
-    if field.default in (None, ()):
-        return ""
-    return f"`{str(field.default).lower() if isinstance(field.default, bool) else f'{field.default}'}`"
+def test_it_is_a_screen_and_a_half():
+    assert len(README.splitlines()) <= 100
 
 
-def table():
-    rows = ["| variable | default | meaning |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        rows.append(f"| `{variable(name)}` | {default_of(field)} | {field.description} |")
-    return "\n".join(rows)
-
-
-def test_the_table_of_settings_is_that_of_the_code():
-    found = re.search(r"<!-- settings -->\n(.*?)\n<!-- /settings -->", README, re.DOTALL)
-    assert found
-    assert found[1] == table()
-
-
-def test_every_label_that_the_code_reads_is_in_the_table():
-    labels = README[README.index("## Labels") : README.index("A label that cannot be understood")]
-    documented = set(re.findall(r"`(deployer\.[a-z-]+)(?:=[^`]*)?`", labels))
-    assert documented == label_names.KNOWN
+def test_every_label_has_a_meaning():
+    constants = {
+        value for name, value in vars(label_names).items() if name.isupper() and isinstance(value, str)
+    }
+    assert set(label_names.MEANINGS) == constants - {label_names.PREFIX}
 
 
 def test_every_command_of_the_readme_exists():

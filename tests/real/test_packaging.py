@@ -166,7 +166,9 @@ def test_a_stack_file_bounds_every_service_and_names_what_it_uses(name):
     for config in whole.get("configs", {}).values():
         assert (ROOT / "deploy" / config["file"]).is_file()
     settings = set(re.findall(r"^ +(DEPLOYER_\w+):", (ROOT / "deploy" / name).read_text(), re.MULTILINE))
-    known = set(re.findall(r"^\| `(DEPLOYER_\w+)`", (ROOT / "README.md").read_text(), re.MULTILINE))
+    known = set(
+        re.findall(r"^\| `(DEPLOYER_\w+)`", (ROOT / "docs" / "reference.md").read_text(), re.MULTILINE)
+    )
     assert settings <= known
 
 
