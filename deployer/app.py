@@ -116,6 +116,11 @@ def reconcile_interval() -> timedelta:
     return timedelta(seconds=load().reconcile_interval or 86_400)
 
 
+def refresh_interval() -> timedelta:
+    """The time between two renewals of credentials."""
+    return timedelta(seconds=min(600.0, load().credentials_max_age / 4))
+
+
 @signals.worker_ready.connect
 def _catch_up_at_start(**_: Any) -> None:
     """Look for what was missed while nobody ran."""

@@ -47,6 +47,20 @@ class OptionalRedisBackend(RedisBackend):
         except Exception as fault:  # noqa: BLE001 - the task is worth more than to hear of its end
             log.warning("Redis does not answer, the task is sent without it (%s)", type(fault).__name__)
 
+    def claim(self, key: str, value: str, seconds: int) -> str | None:
+        """Store a value under a key without one; return the value that it has already, None if none.
+
+        Raises:
+            ConnectionError: Redis was away a moment ago.
+            Exception: whatever Redis, or the way to it, says.
+        """
+        if time.monotonic() < self._resume_at:
+            raise ConnectionError("Redis was away a moment ago")
+        if self.client.set(key, value, nx=True, ex=seconds):
+            return None
+        found = self.client.get(key)
+        return found.decode() if isinstance(found, bytes) else str(found or "")
+
     def store_result(self, task_id: str, result: Any, state: str, *args: Any, **options: Any) -> Any:
         """Store a task's state, if Redis is there."""
         if time.monotonic() < self._resume_at:

@@ -88,6 +88,7 @@ class Report:
     image: str | None = None
     previous: str | None = None
     duration: float = 0.0  # seconds from the first write to the end
+    refused: bool = False  # a person asked for what cannot be done: nothing was tried
     by: str = "manual"
     event: str | None = None
     recovered: bool = False  # the deployment before had failed, or the service was not well

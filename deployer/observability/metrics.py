@@ -54,6 +54,8 @@ LAST_POLL = Gauge(
 for _outcome in Outcome:  # a rate needs the 0 before the 1
     for _by in ("event", "manual"):
         DEPLOYMENTS.labels(_outcome.value, _by)
+REFUSED = "refused"  # a person's typo, say: no failed deployment, and nobody is to be woken by it
+DEPLOYMENTS.labels(REFUSED, "manual")
 
 
 def update_begun(pushed_at: str | None, now: datetime) -> None:
@@ -65,8 +67,8 @@ def update_begun(pushed_at: str | None, now: datetime) -> None:
 
 
 def deployment_ended(report: Report) -> None:
-    """Count a deployment by its outcome."""
-    DEPLOYMENTS.labels(report.outcome.value, report.by).inc()
+    """Count a deployment by its outcome, or as refused."""
+    DEPLOYMENTS.labels(REFUSED if report.refused else report.outcome.value, report.by).inc()
     if report.duration:
         UPDATE_TO_END.labels(report.outcome.value).observe(report.duration)
 

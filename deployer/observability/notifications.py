@@ -44,6 +44,7 @@ FIELDS = frozenset(
     }
 )
 _NAMED = re.compile(r"([A-Za-z0-9_-]+)=(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+BAD = {Outcome.FAILED, Outcome.ROLLED_BACK}
 TOLD = {Outcome.UPDATED, Outcome.FAILED, Outcome.ROLLED_BACK, Outcome.HELD}
 
 Send = Callable[[str, str, str, bool], bool]
@@ -165,7 +166,7 @@ class Notifier:
             mine = [(report, task) for report, task, names in burst if _wants(name, names)]
             if not mine:
                 continue
-            bad = any(report.outcome in {Outcome.FAILED, Outcome.ROLLED_BACK} for report, _ in mine)
+            bad = any(report.outcome in BAD and not report.refused for report, _ in mine)
             taken = self._try(url, *message(mine, self._line), bad)
             self._counted(taken)
             if not taken:
@@ -214,6 +215,8 @@ def fields(report: Report, task: str) -> Mapping[str, str]:
 
 
 def _word(report: Report) -> str:
+    if report.refused:
+        return "refused"
     if report.outcome is Outcome.UPDATED and report.recovered:
         return "recovered"
     return {Outcome.HELD: "held back", Outcome.ROLLED_BACK: "rolled back"}.get(

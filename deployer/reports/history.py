@@ -12,6 +12,7 @@ from deployer.model.snapshot import Snapshot
 
 PREFIX = "celery-task-meta-"  # Celery's own (celery.backends.base.KeyValueStoreBackend)
 CHUNK = 500
+PUSH = "deployer.tasks.image_pushed"  # has an end of its own only if it was given up
 DEPLOYMENTS = ("deployer.tasks.update_service", "deployer.tasks.rollback_service")
 
 
@@ -78,13 +79,16 @@ def _readable(meta: Mapping[str, Any]) -> Entry | None:
 
 
 def _entry(meta: Mapping[str, Any]) -> Entry | None:
-    if meta.get("name") not in DEPLOYMENTS:
-        return None
     result, task = meta.get("result"), meta.get("task_id")
+    given_up = meta.get("name") == PUSH and (_report(result) or {}).get("service")
+    if meta.get("name") not in DEPLOYMENTS and not given_up:
+        return None
     args, kwargs = meta.get("args") or [], meta.get("kwargs") or {}
     service = str(args[0] if args else kwargs.get("service", "?"))
     at = datetime.fromisoformat(meta["date_done"]).astimezone() if meta.get("date_done") else None
     report = _report(result)
+    if report and report.get("refused") and not report.get("service_id"):
+        return None  # no deployment: there is no such service
     if report:
         return Entry(
             at,

@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
-from deployer.app import app, credentials_age, deployer, notifier, reconcile_interval
+from deployer.app import app, credentials_age, deployer, notifier, reconcile_interval, refresh_interval
 from deployer.broker.channel import DurableTask
 from deployer.errors import DeployerError, DeploymentFailedError
 from deployer.model.deployment import Outcome, Report, Request
@@ -21,6 +21,7 @@ from deployer.observability import metrics
 from deployer.observability.logs import about
 from deployer.observability.outage import backoff
 from deployer.rollouts import renewal, survey
+from deployer.tasks.ending import ToldEnds, end
 from deployer.tasks.fan_out import begin_deployments
 from deployer.tasks.message import DeploymentMessage, Message, PartMessage, describe, task_id
 from deployer.tasks.rollout import PATIENCE, Ended, look
@@ -29,6 +30,12 @@ from deployer.triggers import events
 log = logging.getLogger(__name__)
 
 CATCH_UP_SECONDS = 120.0  # over which the updates of one look at all services are spread
+
+
+@lru_cache(maxsize=1)
+def told_ends() -> ToldEnds:
+    """Return what remembers the ends that have been told, one for the process."""
+    return ToldEnds(getattr(app.backend, "claim", None))
 
 
 class ReadableTask(DurableTask):
@@ -42,7 +49,13 @@ class ReadableTask(DurableTask):
         return describe(args, kwargs)
 
 
-@app.task(bind=True, base=ReadableTask, name="deployer.tasks.image_pushed", max_retries=None)
+@app.task(
+    bind=True,
+    base=ReadableTask,
+    name="deployer.tasks.image_pushed",
+    max_retries=None,
+    throws=(DeploymentFailedError,),
+)
 def image_pushed(
     self: Any, event: Mapping[str, Any], *, deployment: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -67,7 +80,9 @@ def image_pushed(
         try:
             return begin_deployments(pushed, message)
         except DeployerError as fault:
-            raise _again_later(self, fault, message) from fault
+            if message.waited < PATIENCE.total_seconds():
+                raise _again_later(self, fault, message) from fault
+            return _give_up(self.request.id, pushed, str(fault))
 
 
 @app.task(
@@ -146,7 +161,13 @@ def rollback_service(
     return _advance(self, service, request, message)
 
 
-@app.task(bind=True, base=ReadableTask, name="deployer.tasks.reconcile", max_retries=None)
+@app.task(
+    bind=True,
+    base=ReadableTask,
+    name="deployer.tasks.reconcile",
+    max_retries=None,
+    throws=(DeploymentFailedError,),
+)
 def reconcile(self: Any, *, deployment: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Enqueue `update_service` for every service that is behind its registry: events that never came.
 
@@ -160,17 +181,19 @@ def reconcile(self: Any, *, deployment: Mapping[str, Any] | None = None) -> dict
     try:
         found = survey.survey(deployer())
     except DeployerError as fault:
-        raise _again_later(self, fault, Message.decode(deployment)) from fault
+        raise _leave(self, fault, Message.decode(deployment), reconcile_interval()) from fault
     late = [one for one in found.behind if one.now]
     for one in late:
         message = DeploymentMessage(by="reconcile", image=one.wanted, service_id=one.service_id)
         update_service.apply_async(
             (one.service,),
             {"deployment": message.encode()},
-            task_id=task_id("reconcile", one.service_id, one.wanted),
+            task_id=task_id("reconcile", one.service_id, one.wanted, self.request.id),
             countdown=random.uniform(0, min(len(late), CATCH_UP_SECONDS)),  # noqa: S311 - jitter
         )
-    metrics.MISSED.inc(found.missed)
+    metrics.MISSED.inc(
+        sum(told_ends().claim(f"missed-{image}") is None for image in {o.wanted for o in late})
+    )
     level = logging.INFO if late or found.faults else logging.DEBUG
     text = "Caught up: %d pushes had been missed, %d of %d services are behind: %s"
     log.log(level, text, found.missed, len(late), found.services, ", ".join(o.service for o in late) or "-")
@@ -186,7 +209,13 @@ def reconcile(self: Any, *, deployment: Mapping[str, Any] | None = None) -> dict
     }
 
 
-@app.task(bind=True, base=ReadableTask, name="deployer.tasks.refresh_credentials", max_retries=None)
+@app.task(
+    bind=True,
+    base=ReadableTask,
+    name="deployer.tasks.refresh_credentials",
+    max_retries=None,
+    throws=(DeploymentFailedError,),
+)
 def refresh_credentials(self: Any, *, deployment: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Renew the ECR credentials that the Swarm keeps with idle services, before they expire.
 
@@ -196,7 +225,7 @@ def refresh_credentials(self: Any, *, deployment: Mapping[str, Any] | None = Non
     try:
         renewed = renewal.refresh(deployer(), credentials_age())
     except DeployerError as fault:
-        raise _again_later(self, fault, Message.decode(deployment)) from fault
+        raise _leave(self, fault, Message.decode(deployment), refresh_interval()) from fault
     metrics.RENEWED.inc(len(renewed))
     return {"renewed": renewed}
 
@@ -205,7 +234,7 @@ def _advance(task: Any, service: str, request: Request, message: DeploymentMessa
     with about(event=request.event, task=request.task, service=service):
         step = look(deployer(), service, request, message, reconcile_interval())
         if isinstance(step, Ended):
-            return _end(task, step.report, request)
+            return end(request.task, step.report, request, told_ends(), notifier())
         if step.begun:
             metrics.update_begun(request.pushed_at, datetime.now(UTC))
         if step.fault:
@@ -214,20 +243,18 @@ def _advance(task: Any, service: str, request: Request, message: DeploymentMessa
         raise _send_back(task, step.message, step.seconds, step.reason) from step.fault
 
 
-def _end(task: Any, report: Report, request: Request) -> dict[str, Any]:
-    # The plain word: monitors show the text of a result.
-    result = {**asdict(report), "outcome": report.outcome.value, "task": task.request.id}
-    line = (
-        f"Deployment {task.request.id} of service {report.service} ended: {report.outcome}, {report.reason}"
+def _give_up(number: str, pushed: events.Deploy, reason: str) -> dict[str, Any]:
+    """Tell that a push is lost, for all services that follow it."""
+    request = DeploymentMessage(by="event", event=pushed.id).request(number)
+    report = Report(
+        Outcome.FAILED,
+        f"gave up waiting: {reason}",
+        f"every service of {pushed.image}",
+        image=f"{pushed.image}@{pushed.digest}",
+        by="event",
+        event=pushed.id,
     )
-    bad = report.outcome is Outcome.FAILED or (report.outcome is Outcome.ROLLED_BACK and not request.rollback)
-    said = {"outcome": report.outcome.value, "duration": report.duration, "image": report.image}
-    log.log(logging.ERROR if bad else logging.INFO, "%s", line, extra=said)
-    metrics.deployment_ended(report)
-    notifier().tell(report, task.request.id)
-    if bad:
-        raise DeploymentFailedError(f"{report.service}: {report.outcome}, {report.reason}", result)
-    return result
+    return end(number, report, request, told_ends(), notifier())
 
 
 def _again_later(task: Any, fault: DeployerError, message: Message) -> Exception:
@@ -235,14 +262,19 @@ def _again_later(task: Any, fault: DeployerError, message: Message) -> Exception
 
     A socket proxy that forbids a request, say, is mended by a person, and no push may be lost meanwhile.
     """
-    if message.waited >= PATIENCE.total_seconds():
-        raise DeploymentFailedError(
-            f"gave up after {PATIENCE}: {fault}", {"outcome": Outcome.FAILED, "reason": str(fault)}
-        )
     message = message.with_fault()
     seconds = backoff(message.faults)
     _note_fault(task, fault, message, seconds)
     return _send_back(task, message.with_wait(seconds), seconds, str(fault))
+
+
+def _leave(task: Any, fault: DeployerError, message: Message, patience: timedelta) -> Exception:
+    """Send a periodic task back, or leave what it would do to the next one."""
+    if message.waited < patience.total_seconds():
+        return _again_later(task, fault, message)
+    name = task.name.rpartition(".")[2]
+    log.warning("%s is left to the next one: %s", name, fault)
+    return DeploymentFailedError(f"{name}: left to the next one: {fault}")
 
 
 def _note_fault(task: Any, fault: Exception, message: Message, seconds: float) -> None:

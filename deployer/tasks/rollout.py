@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from deployer.errors import DeployerError, TemporaryError
@@ -62,10 +62,16 @@ def look(
         seconds = backoff(message.faults)  # short: another worker, whose manager is well, may take it
         return SendBack(message.with_wait(seconds), seconds, str(fault), fault=fault)
     if isinstance(step, Report):
-        return Ended(step)
+        return Ended(replace(step, refused=_is_refused(step, request, message)))
     if out_of_patience and step.watch is None and not step.patient:
         return _give_up(deployer, service, request, message, step.reason)
     return _go_on(message, step)
+
+
+def _is_refused(report: Report, request: Request, message: DeploymentMessage) -> bool:
+    """Return whether a person has asked for what cannot be done, a typo say: nothing has failed."""
+    at_once = message.watch is None and not message.waited and not report.duration
+    return at_once and report.outcome is Outcome.FAILED and not request.by_itself
 
 
 def _go_on(message: DeploymentMessage, step: Again) -> SendBack:

@@ -10,6 +10,7 @@ from deployer import settings, tasks
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
 from deployer.tasks import fan_out
+from deployer.tasks.ending import ToldEnds
 
 VARIABLES = {
     "AWS_REGION": "eu-central-1",
@@ -53,6 +54,8 @@ class Worker:
         monkeypatch.setattr(fan_out, "Parcel", lambda: parcel)
         notifier = SimpleNamespace(tell=lambda report, task: self.told.append(report))
         monkeypatch.setattr(tasks, "notifier", lambda: notifier)
+        ends = ToldEnds()
+        monkeypatch.setattr(tasks, "told_ends", lambda: ends)
         monkeypatch.setattr(tasks.ReadableTask, "apply_async", self._catch)
 
     def _catch(self, args=None, kwargs=None, **options):

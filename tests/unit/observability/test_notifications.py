@@ -68,6 +68,12 @@ def test_a_recovery_is_told_as_such():
     assert tell(report(recovered=True))[0][1] == "web recovered"
 
 
+def test_what_cannot_be_done_is_no_alarm():
+    [(_, title, body, bad)] = tell(report(outcome=Outcome.FAILED, reason="no such tag", refused=True))
+    assert (title, bad) == ("web refused", False)
+    assert "web: refused" in body
+
+
 def test_what_is_held_back_is_told_once():
     held = report(outcome=Outcome.HELD, reason="held: audit")
     [(_, title, body, _)] = tell(held, held, held)

@@ -153,3 +153,23 @@ def test_a_wait_that_may_last_is_waited_out(swarm):
     done = step(swarm, message)
     assert isinstance(done, SendBack), replace(done.report)
     assert done.message.waited == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "by"), [({"image": f"{WEB}t"}, "manual"), ({"rollback": True}, "rollback")]
+)
+def test_what_a_person_asks_for_and_cannot_have_is_refused(swarm, asked, by):
+    message = DeploymentMessage()
+    deployer = Deployer(swarm, swarm, Rules(), clock=swarm.clock)
+    done = look(deployer, "web", message.request("d-1", by=by, **asked), message)
+    assert isinstance(done, Ended)
+    assert (done.report.outcome, done.report.refused) == (Outcome.FAILED, True)
+    done = look(deployer, "nosuch", message.request("d-2", by=by, **asked), message)
+    assert (done.report.outcome, done.report.refused) == (Outcome.FAILED, True)
+
+
+def test_a_push_that_fails_is_not_refused(swarm):
+    swarm.digests.clear()
+    done = step(swarm)
+    assert isinstance(done, Ended)
+    assert (done.report.outcome, done.report.refused) == (Outcome.FAILED, False)

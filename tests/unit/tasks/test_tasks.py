@@ -2,6 +2,7 @@
 
 import pytest
 from in_memory import WEB, digest, pinned
+from prometheus_client import REGISTRY
 from tracer import Worker, push
 
 from deployer import tasks
@@ -59,6 +60,40 @@ def test_no_refusal_of_the_engine_loses_what_is_for_many_services(worker, swarm,
     assert again == args
     assert kwargs["deployment"]["faults"] == 1
     assert 0 <= options["countdown"] <= 30
+
+
+def test_a_push_that_is_given_up_is_told(worker, swarm):
+    """Faults 21 and 39."""
+
+    def services(*_, **__):
+        raise TemporaryError("no leader")
+
+    swarm.services = services
+    state, fault = worker.run("image_pushed", push(2), deployment={"waited": 24 * 3600.0})
+    assert state == "FAILURE"
+    [report] = worker.told
+    assert (report.outcome, report.event, report.image) == ("failed", push(2)["id"], pinned(2))
+    assert report.reason == "gave up waiting: no leader"
+    assert "every service of" in str(fault.exception)
+
+
+@pytest.mark.parametrize("name", ["reconcile", "refresh_credentials"])
+def test_periodic_tasks_do_not_pile_up_while_the_engine_is_away(worker, swarm, name):
+    def services(*_, **__):
+        raise TemporaryError("no leader")
+
+    swarm.services = services
+    assert worker.run(name, deployment={"waited": 100.0})[0] == "RETRY"
+    assert worker.run(name, deployment={"waited": 900.0})[0] == "FAILURE"
+    assert worker.told == []
+
+
+def test_missed_pushes_are_counted_once(worker, swarm):
+    before = REGISTRY.get_sample_value("deployer_missed_pushes_total")
+    for number in range(3):
+        worker.run("reconcile", task_id=f"r-{number}")
+    assert REGISTRY.get_sample_value("deployer_missed_pushes_total") == before + 1
+    assert len({options["task_id"] for _, _, _, options in worker.sent}) == 3
 
 
 def test_a_message_of_a_newer_worker_is_no_error(worker, swarm):
