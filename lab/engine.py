@@ -86,10 +86,14 @@ class Engine(Server):
         """Whether the API answers."""
         return self._ask("/_ping")[0] == 200
 
-    def _ask(self, path: str, timeout: float = 5) -> tuple[int, bytes]:
+    def _ask(self, path: str, timeout: float = 5, body: object = None) -> tuple[int, bytes]:
         connection = _Connection(self._path, timeout)
         try:
-            connection.request("GET", path)
+            if body is None:
+                connection.request("GET", path)
+            else:
+                headers = {"Content-Type": "application/json"}
+                connection.request("POST", path, json.dumps(body), headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
         except http.client.HTTPException as fault:
@@ -111,6 +115,11 @@ class Engine(Server):
         if status >= 300:
             raise RuntimeError(f"GET {path}: {status} {answer.decode().strip()}")
         return json.loads(answer)
+
+    def post(self, path: str, body: object) -> tuple[int, str]:
+        """Post JSON to a path of the engine's API, raw; the status and what it says."""
+        status, answer = self._ask(path, 30, body)
+        return status, answer.decode().strip()
 
     def docker(self, *argv: str, stdin: bytes | None = None, timeout: float = 120) -> str:
         """Run a command of Docker's client against this engine; what it printed.

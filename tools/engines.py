@@ -23,7 +23,7 @@ from lab.programs import PATH
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("docker.io", "docker-cli", "docker-buildx", "containerd")
 KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
-TESTS = ("test_lab", "test_full_spec", "test_ends", "test_end_to_end", "test_managers")
+TESTS = ("test_engine_facts", "test_lab", "test_full_spec", "test_ends", "test_end_to_end", "test_managers")
 
 
 @dataclass(frozen=True)

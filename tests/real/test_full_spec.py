@@ -29,6 +29,9 @@ OPTIONS = """
 --update-parallelism 3 --user 0 --workdir /www
 """.split()
 
+# What later clients can set too (25 and 28).
+LATER = {"--health-start-interval": "1s", "--oom-score-adj": "50"}
+
 
 def without_what_may_change(spec):
     spec = json.loads(json.dumps(spec))
@@ -46,6 +49,8 @@ def test_only_image_platforms_state_and_credentials_change(lab, queues):
     lab.docker("config", "create", "settings", "-", stdin=b"y")
     given = ["--network", "name=back,alias=db,alias=store", "--secret", "source=password,target=pw,mode=0400"]
     given += ["--config", "source=settings,target=/etc/settings,uid=1"]
+    known = lab.docker("service", "create", "--help")
+    given += [word for name, value in LATER.items() if name in known for word in (name, value)]
     argv = [
         "service",
         "create",
