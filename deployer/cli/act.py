@@ -9,6 +9,7 @@ import click
 
 from deployer.cli import follow, options
 from deployer.cli.faults import plainly
+from deployer.cli.names import who
 from deployer.errors import NoSuchServiceError, PermanentError, TemporaryError, printable
 
 if TYPE_CHECKING:
@@ -104,11 +105,11 @@ def _full(image: str, found: Service | None) -> str:
 
 
 def _memory(digest: str | None) -> dict[str, Any]:
-    """Return the digest that the person saw, as an argument: a task that finds another one is not meant.
+    """Return who asks, and the digest that they saw: a task that finds another one is not meant.
 
-    It travels in the message, where a worker of an older version ignores what it does not know.
+    Both travel in the message, where a worker of an older version ignores what it does not know.
     """
-    return {"deployment": {"seen": digest}} if digest else {}
+    return {"deployment": {"who": who()} | ({"seen": digest} if digest else {})}
 
 
 def _way_back(service: str) -> GoingBack:
@@ -119,7 +120,7 @@ def _way_back(service: str) -> GoingBack:
 
 
 def _announce(way: GoingBack) -> None:
-    from deployer.cli.render import tag_and_digest
+    from deployer.cli.words import tag_and_digest
 
     if way.to is None:
         raise PermanentError(f"{way.service}: no former image is known to go back to; nothing was sent")
@@ -160,7 +161,7 @@ def reconcile(dry_run: bool, as_json: bool) -> None:
         output.as_json({**vars(found), "missed": found.missed})
         return
     if found.behind:
-        output.show(render.behind_table(found))
+        output.show(*render.behind_table(found, output.width()))
     click.echo(render.behind_summary(found))
     for service, fault in found.faults:
         click.echo(printable(f"{service}: {fault}"), err=True)

@@ -138,14 +138,15 @@ def _state_of(result: Any) -> State:
             return False, str(meta["result"])
         if meta["status"] == "PENDING" and not asked and time.monotonic() - began > QUIET_SECONDS:
             asked = True
-            if not _worker_answers():
+            if not worker_answers():
                 return False, NO_WORKER
         return False, ""
 
     return state
 
 
-def _worker_answers() -> bool:
+def worker_answers() -> bool:
+    """Return whether any worker answers through Redis."""
     from deployer.app import app
 
     try:

@@ -15,61 +15,113 @@ from deployer.errors import printable
 @options.service_argument(required=False, many=True)
 @click.option("--watch", "live", is_flag=True, help="Keep the table live.")
 @click.option(
-    "--interval", type=click.FloatRange(min=0.5), default=5.0, show_default=True, help="Of --watch."
+    "--interval",
+    type=click.FloatRange(min=0.5),
+    default=5.0,
+    show_default=True,
+    help="Seconds between refreshes (with --watch).",
 )
 @click.option("--offline", is_flag=True, help="Do not ask the registries what is newer.")
+@click.option("--wide", is_flag=True, help="All columns in full, however narrow the terminal is.")
 @options.json_option
 @plainly
-def status(services: tuple[str, ...], live: bool, interval: float, offline: bool, as_json: bool) -> None:
-    """Show how all SERVICES stand that are looked after, or the named ones.
+def status(
+    services: tuple[str, ...], live: bool, interval: float, offline: bool, wide: bool, as_json: bool
+) -> None:
+    """Show the status of all managed services, or of those named, and why they are not updated.
 
     Reads the Swarm manager that DOCKER_HOST names, and the registries. LOGIN is the age of the registry
     credentials that the Swarm keeps with the service; those of ECR live for 12 hours.
     """
     from deployer import app
-    from deployer.cli import render
+    from deployer.cli import status_view
+    from deployer.cli.follow import worker_answers
     from deployer.errors import NoSuchServiceError
+    from deployer.model.suggest import did_you_mean
     from deployer.reports.status import survey
+    from deployer.settings import load
 
     def read() -> Any:
-        found = survey(app.deployer(), services, ask=not offline)
+        # Without Redis nobody can be asked.
+        asked = worker_answers if load().redis else lambda: True
+        found = survey(app.deployer(), services, not offline, asked)
         if missing := set(services) - {one.service for one in found}:
-            raise NoSuchServiceError(f"no service {sorted(missing)[0]!r} that is looked after in this Swarm")
+            name = min(missing)
+            known = [service.name for service in app.swarm().services()]
+            raise NoSuchServiceError(f"no managed service {name!r} in this Swarm{did_you_mean(name, known)}")
         return found
 
-    if as_json:
-        output.as_json(read())
-    elif live:
+    if live:
         read()
-        render.watch(read, interval)
+        status_view.watch(read, interval, wide, as_json)
+    elif as_json:
+        output.as_json(read())
     else:
-        output.show(render.status_table(read()))
+        output.show(*status_view.status_lines(read(), output.width(wide)))
 
 
 @click.command()
 @options.service_argument(required=False)
+@click.option("--service", "named", metavar="SERVICE", help="The same as the argument.")
+@click.option(
+    "--outcome", "outcomes", multiple=True, metavar="OUTCOME", help="Only of this; may be repeated."
+)
+@click.option("--failed", is_flag=True, help="The same as --outcome failed --outcome rolled-back.")
+@click.option(
+    "--since", metavar="TIME", help="Since 2h ago, 3d ago, or an ISO time such as 2026-01-31T08:00Z."
+)
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Also what deployed nothing: unchanged, held, ignored, …"
+)
+@click.option("--wide", is_flag=True, help="All columns in full, however narrow the terminal is.")
 @options.json_option
 @plainly
-def history(service: str | None, limit: int, as_json: bool) -> None:
+def history(
+    service: str | None,
+    named: str | None,
+    outcomes: tuple[str, ...],
+    failed: bool,
+    since: str | None,
+    limit: int,
+    everything: bool,
+    wide: bool,
+    as_json: bool,
+) -> None:
     """List the last deployments of SERVICE, or of all services.
 
     From the results in Redis, where they are kept for 30 days. Without Redis: what the labels of the service
     and the Swarm's task history know.
     """
+    from deployer.cli import history_view
+    from deployer.reports.history import Wanted
+
+    chosen = frozenset(outcomes) | (frozenset({"failed", "rolled-back"}) if failed else frozenset())
+    wanted = Wanted(chosen, everything, options.moment(since) if since else None)
+    found = [entry for entry in _entries(service or named) if wanted.covers(entry)]
+    shown = [entry for entry in found if wanted.shows(entry)][:limit]
+    if as_json:
+        output.as_json(shown)
+        return
+    output.show(*history_view.history_lines(shown, output.width(wide)))
+    hidden = [entry for entry in found if not wanted.shows(entry)]
+    if line := history_view.hidden_line(hidden):
+        click.echo(line.plain, err=True)
+
+
+def _entries(service: str | None) -> list[Any]:
     from deployer import app
-    from deployer.cli import render
+    from deployer.cli.names import find_service
     from deployer.reports.history import remembered
 
     entries, why = _recorded(service)
-    if not entries:
-        click.echo(f"{why}; this is what the services themselves know:", err=True)
-        names = [service] if service else [s.name for s in app.swarm().services() if s.state.at]
-        entries = [entry for name in names for entry in remembered(app.deployer().read(name))]
-    if as_json:
-        output.as_json(entries[:limit])
-    else:
-        output.show(render.history_table(entries[:limit]))
+    if entries:
+        return entries
+    names = (
+        [find_service(service).name] if service else [s.name for s in app.swarm().services() if s.state.at]
+    )
+    click.echo(f"{why}; this is what the services themselves know:", err=True)
+    return [entry for name in names for entry in remembered(app.deployer().read(name))]
 
 
 @click.command()
@@ -81,7 +133,7 @@ def history(service: str | None, limit: int, as_json: bool) -> None:
 @options.json_option
 @plainly
 def explain(service: str, image: str | None, events: int, as_json: bool) -> None:
-    """Say what a push of IMAGE would do to SERVICE now, rule by rule, and do nothing.
+    """Say what a push of IMAGE would do to SERVICE now, and which rule decides; nothing is done.
 
     Without IMAGE: the push of the tag that the service follows. Then how the last events ended for it, if
     Redis knows them.
@@ -89,6 +141,7 @@ def explain(service: str, image: str | None, events: int, as_json: bool) -> None
     from deployer import app
     from deployer.cli import render
     from deployer.cli.names import find_service, image_of
+    from deployer.cli.words import shortened
     from deployer.reports.explain import explain as explained
 
     known = find_service(service)
@@ -97,9 +150,9 @@ def explain(service: str, image: str | None, events: int, as_json: bool) -> None
     if as_json:
         output.as_json({"now": found, "past": past})
         return
-    render.explanation(found)
+    output.show(*render.explanation(found), soft=True)
     for entry in past:
-        click.echo(printable(f"  event {entry.event}: {entry.outcome}, {entry.reason}"))
+        click.echo(printable(f"  event {entry.event}: {entry.outcome}, {shortened(entry.reason)}"))
 
 
 def _recorded(service: str | None) -> tuple[list[Any], str]:

@@ -24,6 +24,19 @@ def find_service(name: str) -> Service:
         raise NoSuchServiceError(f"{fault}{did_you_mean(name, known)}") from fault
 
 
+def who() -> str:
+    """Return the person at this command line as the system knows them: `alice@bastion`."""
+    import getpass
+    import os
+    import socket
+
+    try:
+        user = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
 def complete(incomplete: str) -> list[str]:
     """Return the names of services that begin with a text; none if the Swarm does not answer."""
     from deployer import app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import click
@@ -25,6 +26,18 @@ def duration(text: str) -> float:
         return parse_duration(text, 0.0, MONTH)
     except ValueError as fault:
         raise click.BadParameter(f"{text!r}: {fault}") from fault
+
+
+def moment(text: str) -> datetime:
+    """Return the time of `2h` (ago) or of an ISO time; one without a zone is of this host's.
+
+    Raises:
+        click.BadParameter: it is neither.
+    """
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        return datetime.now(UTC) - timedelta(seconds=duration(text.removesuffix("ago").strip()))
 
 
 def json_option(command: Command) -> Command:

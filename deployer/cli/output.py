@@ -39,19 +39,29 @@ def console(stderr: bool = False) -> Any:
     return Console(stderr=stderr, width=width, highlight=False)
 
 
-def show(*things: Any) -> None:
-    """Print what rich can render, without blanks at the ends of lines."""
+def show(*things: Any, soft: bool = False) -> None:
+    """Print what rich can render, without blanks at the ends of lines.
+
+    Args:
+        things: to print, one under the other.
+        soft: let the terminal wrap long lines, so that they can be copied whole.
+    """
     out = console()
     with out.capture() as captured:
         for thing in things:
-            out.print(thing)
+            out.print(thing, soft_wrap=soft)
     for line in captured.get().splitlines():
         click.echo(line.rstrip(), color=True)
 
 
-def as_json(value: Any) -> None:
+def width(wide: bool = False) -> int:
+    """Return how many characters a line may have."""
+    return UNLIMITED if wide else int(console().width)
+
+
+def as_json(value: Any, indent: int | None = 2) -> None:
     """Print dataclasses as JSON: times as ISO 8601 with their zone, durations in seconds."""
-    click.echo(json.dumps(value, default=_plain, indent=2))
+    click.echo(json.dumps(value, default=_plain, indent=indent))
 
 
 def _plain(thing: Any) -> Any:

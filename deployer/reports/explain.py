@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from deployer.errors import PermanentError
 from deployer.model.deployment import Request
 from deployer.model.image import Image
-from deployer.model.service import LabelError
+from deployer.model.label_names import POLICY
+from deployer.model.service import LabelError, Service
 from deployer.model.snapshot import Snapshot
-from deployer.policies.labels import complaint, concerns, misplaced
+from deployer.policies.labels import concerns, misplaced
+from deployer.reports.why import kind_of, said
 from deployer.rollouts import prejob
 from deployer.rollouts.core import Core
-from deployer.rollouts.decision import Found, Skip, Stop, Update
+from deployer.rollouts.decision import Found, Stop, Update
 from deployer.rollouts.rules import answers, decide, leave_alone, questions
 
 
@@ -34,8 +36,20 @@ class Explanation:
 
     service: str
     image: str | None
+    follows: str  # its policy, or the tag
+    outcome: str  # updated, or another outcome; `waiting`
+    reason: str
+    rule: str | None  # the rule that decided, None if no rule says no
     steps: tuple[Step, ...]
-    verdict: str
+
+    @property
+    def verdict(self) -> str:
+        """The outcome in a sentence."""
+        if self.outcome == "updated":
+            return f"a push would be deployed: {self.reason}"
+        if self.outcome == "unchanged":
+            return f"nothing to do: {self.reason}"
+        return f"{self.outcome}: {self.reason}"
 
 
 def explain(core: Core, name: str, pushed: Image | None = None) -> Explanation:
@@ -51,28 +65,51 @@ def explain(core: Core, name: str, pushed: Image | None = None) -> Explanation:
         TemporaryError: Swarm, registry or AWS cannot answer now.
     """
     snapshot = core.read(name)
-    wrong = complaint(snapshot.service)
-    steps = [Step("its labels can be understood", wrong)] if wrong else []
-    if nowhere := misplaced(snapshot.service):
+    service, steps = snapshot.service, list[Step]()
+    if nowhere := misplaced(service):
         steps.append(Step("its labels are where they are read", note=nowhere))
     try:
-        verdict = _ask(core, snapshot, pushed, steps)
+        outcome, reason = _ask(core, snapshot, pushed, steps)
     except LabelError as fault:
-        verdict = f"ignored: {fault}"
+        outcome, reason = "ignored", str(fault)
+        steps.append(Step("its labels can be understood", reason))
     except PermanentError as fault:
-        steps.append(Step("the registry answers", str(fault)))
-        verdict = f"failed: {fault}"
-    return Explanation(snapshot.service.name, snapshot.service.image_text, tuple(steps), verdict)
+        outcome, reason = "failed", str(fault)
+        steps.append(Step("the registry answers", reason))
+    rule = next((step.rule for step in reversed(steps) if step.stop), None)
+    return Explanation(
+        service.name, service.image_text, _follows(service), outcome, reason, rule, tuple(steps)
+    )
 
 
-def _ask(core: Core, snapshot: Snapshot, pushed: Image | None, steps: list[Step]) -> str:
+def _follows(service: Service) -> str:
+    """Return what a service follows: its policy, or the tag that it runs."""
+    if service.image is None:
+        return "nothing: it runs no image"
+    policy = service.labels.get(POLICY, "").strip()
+    if policy and policy != "tag":
+        return f"{POLICY}={policy}, tags of {service.image.name}"
+    tag = service.image.followed_tag
+    return f"tag {tag} of {service.image.name}" if tag else "nothing: it is pinned to a digest"
+
+
+def _not_its_own(service: Service, pushed: Image) -> str:
+    """Return why a push does not concern a service."""
+    if service.image is None or not service.image.same_repository(pushed):
+        return f"it is a push of another repository; the service follows {_follows(service)}"
+    policy = service.labels.get(POLICY, "").strip()
+    if policy and policy != "tag":
+        return f"tag {pushed.tag} is outside of {policy} (label {POLICY})"
+    return f"the service follows {_follows(service)}, not {pushed.tag}"
+
+
+def _ask(core: Core, snapshot: Snapshot, pushed: Image | None, steps: list[Step]) -> tuple[str, str]:
     service = snapshot.service
     if pushed is not None:
-        theirs = concerns(service, pushed)
-        followed = service.image.without_digest() if service.image else "no image"
-        steps.append(Step("the push is of its image", None if theirs else f"it follows {followed}"))
-        if not theirs:
-            return "nothing: the push is not for this service"
+        why = None if concerns(service, pushed) else _not_its_own(service, pushed)
+        steps.append(Step("the push is of what it follows", why))
+        if why:
+            return "ignored", why
     request = Request("-", by="event", hint=pushed.digest if pushed else None)
     case = core.case(snapshot, request)
     for rule, stop in questions(case):
@@ -92,12 +129,12 @@ def _ask(core: Core, snapshot: Snapshot, pushed: Image | None, steps: list[Step]
     decision = decide(found)
     if not isinstance(decision, Update):
         return _said(decision)
-    return _job_first(core, snapshot, request, decision, steps) or f"updated to {decision.image}"
+    return _job_first(core, snapshot, request, decision, steps) or ("updated", f"{decision.image}")
 
 
 def _job_first(
     core: Core, snapshot: Snapshot, request: Request, update: Update, steps: list[Step]
-) -> str | None:
+) -> tuple[str, str] | None:
     """What the job of the label `deployer.pre-job` has against an update, or that it runs before it."""
     name = snapshot.service.labels.get(prejob.LABEL, "").strip()
     if not name:
@@ -108,13 +145,13 @@ def _job_first(
         case prejob.Run():
             stop = leave_alone(core.case(job, request))
             steps.append(Step(rule, stop.reason if stop else f"it is to run {update.image}"))
-            return _said(stop) if stop else f"job {name} runs first, then updated to {update.image}"
+            return _said(stop) if stop else ("updated", f"{update.image}, after job {name} runs first")
         case prejob.Failed(reason):
             steps.append(Step(rule, reason))
-            return f"failed: job {name}, which runs first: {reason}"
+            return "failed", f"job {name}, which runs first: {reason}"
         case prejob.Running(count, _):
             steps.append(Step(rule, f"{count} complete"))
-            return f"it waits: job {name} runs first ({count} complete)"
+            return "waiting", f"job {name} runs first ({count} complete)"
     steps.append(Step(rule))
     return None
 
@@ -123,7 +160,5 @@ def _step(rule: str, stop: Stop | None) -> Step:
     return Step(rule, stop.reason if stop else None)
 
 
-def _said(stop: Stop) -> str:
-    if not isinstance(stop, Skip):
-        return f"it waits: {stop.reason}"
-    return f"{stop.outcome}: {stop.reason.removeprefix(f'{stop.outcome}: ')}"
+def _said(stop: Stop) -> tuple[str, str]:
+    return kind_of(stop), said(stop)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from deployer.model.snapshot import Snapshot
+from deployer.model.snapshot import Phase, Snapshot
 
 PREFIX = "celery-task-meta-"  # Celery's own (celery.backends.base.KeyValueStoreBackend)
 CHUNK = 500
@@ -22,14 +22,38 @@ class Entry:
 
     at: datetime | None
     service: str
-    outcome: str  # how it ended, or `waiting` with the reason
+    outcome: str  # how it ended; `waiting` if it has not; `former` for an image that ran before
     reason: str
-    image: str | None = None
-    previous: str | None = None
+    image: str | None = None  # that it was to deploy, or to go back to
+    previous: str | None = None  # that ran before
     duration: float | None = None  # seconds
     by: str = ""
     event: str | None = None
     task: str | None = None
+    runs: str | None = None  # that the service was left with at the end
+    who: str | None = None  # the person, as the command line knew them
+
+
+QUIET = frozenset({"unchanged", "held", "ignored", "superseded", "former"})  # nothing was deployed by it
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A choice of deployments."""
+
+    outcomes: frozenset[str] = frozenset()  # of these only; none for all but QUIET
+    everything: bool = False  # QUIET too
+    since: datetime | None = None
+
+    def covers(self, entry: Entry) -> bool:
+        """Return whether a deployment is of the right time and, if outcomes are chosen, of one of them."""
+        late = self.since is None or (entry.at is not None and entry.at >= self.since)
+        return late and (not self.outcomes or entry.outcome in self.outcomes)
+
+    def shows(self, entry: Entry) -> bool:
+        """Return whether a deployment is shown: noise is only on demand."""
+        loud = self.everything or bool(self.outcomes) or entry.outcome not in QUIET
+        return loud and self.covers(entry)
 
 
 def recorded(redis: Any, service: str | None = None) -> list[Entry]:
@@ -73,7 +97,8 @@ def _readable(meta: Mapping[str, Any]) -> Entry | None:
         entry = _entry(meta)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-    if entry and all(isinstance(value, str | None) for value in (entry.image, entry.previous, entry.event)):
+    texts = (entry.image, entry.previous, entry.event, entry.runs) if entry else ()
+    if entry and all(isinstance(value, str | None) for value in texts):
         return entry if isinstance(entry.duration, int | float | None) else None
     return None
 
@@ -86,6 +111,8 @@ def _entry(meta: Mapping[str, Any]) -> Entry | None:
     args, kwargs = meta.get("args") or [], meta.get("kwargs") or {}
     service = str(args[0] if args else kwargs.get("service", "?"))
     at = datetime.fromisoformat(meta["date_done"]).astimezone() if meta.get("date_done") else None
+    memory = kwargs.get("deployment")
+    who = str(memory["who"]) if isinstance(memory, Mapping) and memory.get("who") else None
     report = _report(result)
     if report and report.get("refused") and not report.get("service_id"):
         return None  # no deployment: there is no such service
@@ -101,10 +128,12 @@ def _entry(meta: Mapping[str, Any]) -> Entry | None:
             str(report.get("by", "")),
             report.get("event"),
             task,
+            report.get("runs"),
+            who,
         )
     if meta.get("status") in {"RETRY", "STARTED", "PENDING"}:
-        return Entry(at, service, "waiting", _message(result), task=task)
-    return Entry(at, service, str(meta.get("status", "?")).lower(), _message(result), task=task)
+        return Entry(at, service, "waiting", _message(result), task=task, who=who)
+    return Entry(at, service, str(meta.get("status", "?")).lower(), _message(result), task=task, who=who)
 
 
 def _report(result: object) -> Mapping[str, Any] | None:
@@ -130,17 +159,11 @@ def remembered(snapshot: Snapshot) -> list[Entry]:
     service, state = snapshot.service, snapshot.service.state
     entries = []
     if state.at:
-        ours = state.image == service.image_text
-        outcome = (
-            ("rolled-back" if state.by == "rollback" else str(snapshot.progress.phase))
-            if ours
-            else "superseded"
-        )
         entries.append(
             Entry(
                 datetime.fromisoformat(state.at).astimezone(),
                 service.name,
-                outcome,
+                _ending(snapshot),
                 state.reason or f"{snapshot.progress.ready}/{snapshot.progress.wanted} running",
                 state.image,
                 state.previous,
@@ -155,10 +178,21 @@ def remembered(snapshot: Snapshot) -> list[Entry]:
     ]
     known = {entry.image for entry in entries}
     entries += [
-        Entry(None, service.name, "ran before", "from the Swarm's task history", image=image)
+        Entry(None, service.name, "former", "from the Swarm's task history", image=image)
         for image in snapshot.former_images
         if image not in known
         and image != service.image_text
         and image.partition("@")[2] not in state.failures
     ]
     return entries
+
+
+_ENDS = {Phase.CONVERGED: "updated", Phase.PAUSED: "failed", Phase.REVERTED: "rolled-back"}
+
+
+def _ending(snapshot: Snapshot) -> str:
+    state = snapshot.service.state
+    if state.image != snapshot.service.image_text:
+        return "superseded"
+    ended = _ENDS.get(snapshot.progress.phase, "waiting")
+    return "rolled-back" if state.by == "rollback" and ended == "updated" else ended

@@ -1,22 +1,34 @@
-"""How every service stands that the deployer looks after: read from the Swarm and the registries alone."""
+"""The state of every managed service, read from the Swarm and the registries alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from deployer.errors import DeployerError
 from deployer.model.image import Image
-from deployer.model.service import LabelError, Service
-from deployer.model.snapshot import Phase, Progress, Snapshot
-from deployer.policies.labels import ServiceLabels, complaint, misplaced
+from deployer.model.service import LabelError, Manifest, Service
+from deployer.model.snapshot import Phase, Snapshot
+from deployer.reports.why import KINDS, Why, reasons
 from deployer.rollouts.core import Core, known_failures
-from deployer.rollouts.ledger import Hold, Ledger
+from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.once import AskedOnce, ListedOnce
 
 ASKED_AT_ONCE = 8  # requests to registries side by side
+NO_WORKER = Why("no-worker", "no worker answers, so nobody updates it (`celery -A deployer worker`)")
+
+
+@dataclass(frozen=True)
+class Last:
+    """The last deployment, as far as the service itself knows."""
+
+    outcome: str  # a documented outcome, or `rolling`, `going-back`
+    reason: str
+    by: str | None
+    event: str | None
+    at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -27,26 +39,33 @@ class Standing:
     image: str  # repository and tag
     digest: str | None  # that runs, or is being rolled out
     since: datetime | None  # when the digest was written; None if nobody knows
-    newer: str | None  # the digest that the registry has instead, None if it is the same
-    registry: str | None  # why the registry does not tell, None if it does
-    state: str  # converged, rolling, paused, reverted
+    newer: str | None  # the digest that the registry has instead; None if it is the same, or is not known
+    registry: str  # up-to-date, newer, unknown (it does not tell), not-followed, not-asked
+    state: str  # converged, rolling, going-back, paused, reverted
     ready: int
     wanted: int
-    held: str | None
-    off: str | None  # why it is never updated
-    advice: str | None  # what somebody has probably meant otherwise
+    why: tuple[Why, ...]  # why nothing happens, worst first
     failed: tuple[str, ...]  # digests that are not tried again by themselves
-    last: str  # how the last deployment ended, as far as the service knows
+    last: Last | None
     credentials_age: timedelta | None  # since credentials were stored with it; ECR's live for 12 hours
 
 
-def survey(core: Core, names: Sequence[str] = (), ask: bool = True) -> list[Standing]:
-    """How the services stand, by name.
+Answer = tuple[Image, Manifest] | DeployerError | None
+
+
+def survey(
+    core: Core,
+    names: Sequence[str] = (),
+    ask: bool = True,
+    worker_answers: Callable[[], bool] = lambda: True,
+) -> list[Standing]:
+    """Return the state of services, by name.
 
     Args:
         core: the core.
         names: services, by name; none for all that carry the filter label and run an image.
         ask: ask the registries what is newest, each image once.
+        worker_answers: asked at most once, and only if a service waits for a worker alone.
 
     Raises:
         TemporaryError: the Swarm cannot answer now.
@@ -55,83 +74,91 @@ def survey(core: Core, names: Sequence[str] = (), ask: bool = True) -> list[Stan
     if names:
         services = [s for s in services if s.name in names or s.id in names]
     asking = replace(core, target=AskedOnce(core.target), registry=ListedOnce(core.registry))
-    asked = [s for s in services if s.image and s.image.followed_tag] if ask else []
+    ledger = core.target.ledger()
+    snapshots = core.target.read_all(sorted(services, key=lambda s: s.name), core.clock())
+    asked = [s for s in snapshots if s.service.image and s.service.image.followed_tag] if ask else []
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        answers = pool.map(lambda service: _ask(asking, service), asked)
-        found = {service.id: answer for service, answer in zip(asked, answers, strict=True)}
-    ledger, now = core.target.ledger(), core.clock()
-    snapshots = core.target.read_all(sorted(services, key=lambda s: s.name), now)
-    return [_standing(snapshot, found, ledger, now) for snapshot in snapshots]
+        answers = pool.map(lambda snapshot: _ask(asking, snapshot, ledger), asked)
+        found = {one.service.id: answer for one, answer in zip(asked, answers, strict=True)}
+    standings = [_standing(asking, one, found, ledger) for one in snapshots]
+    idle = [one for one in standings if one.newer and not one.why and one.state in {"converged", "reverted"}]
+    if not idle or worker_answers():
+        return standings
+    return [replace(one, why=(NO_WORKER,)) if one in idle else one for one in standings]
 
 
-def _ask(core: Core, service: Service) -> str | DeployerError | None:
-    """What the service follows means at its registry now, or why that cannot be told."""
+def _ask(core: Core, snapshot: Snapshot, ledger: Ledger) -> Answer:
+    """Return what the service follows at its registry now, or why that cannot be told."""
+    service = snapshot.service
     assert service.image is not None  # noqa: S101 - survey has left out the others
     try:
-        wanted = core.followed(
-            service, service.image.without_digest(), dict.fromkeys(service.state.failures, "")
-        )
-        return core.manifest(wanted, service.login)[0].digest
+        wanted = core.followed(service, service.image.without_digest(), known_failures(snapshot, ledger))
+        return wanted, core.manifest(wanted, service.login)[0]
     except LabelError:
         return None  # it is off, and that is said
     except DeployerError as fault:
         return fault
 
 
-def _standing(
-    snapshot: Snapshot,
-    found: Mapping[str, str | DeployerError | None],
-    ledger: Ledger,
-    now: datetime,
-) -> Standing:
-    service, progress, image = snapshot.service, snapshot.progress, snapshot.service.image
+def _standing(core: Core, look: Snapshot, found: Mapping[str, Answer], ledger: Ledger) -> Standing:
+    service, image, state = look.service, look.service.image, look.service.state
     assert image is not None  # noqa: S101 - survey has left out the others
     answer = found.get(service.id)
-    newer = answer if isinstance(answer, str) and answer != image.digest else None
-    written_by_us = service.state.image == service.image_text and service.state.at
+    newer = answer if isinstance(answer, tuple) and answer[1].digest != image.digest else None
+    why = [*reasons(core, look, ledger, newer)]
+    if isinstance(answer, DeployerError):
+        why.append(Why("registry", str(answer)))
+    if look.progress.phase is Phase.PAUSED:
+        why.append(Why("failed", f"the roll-out is paused: {look.progress.reason}"))
+    written_by_us = state.at if state.image == service.image_text else None
     return Standing(
         service=service.name,
         image=str(image.without_digest()),
         digest=image.digest,
-        since=datetime.fromisoformat(service.state.at) if written_by_us and service.state.at else None,
-        newer=newer,
-        registry=str(answer) if isinstance(answer, DeployerError) else None,
-        state=str(progress.phase),
-        ready=progress.ready,
-        wanted=progress.wanted,
-        held=_held(ledger.hold(service.name, service.id, now)) or ServiceLabels.parse(service.labels).hold,
-        off=_off(service, image),
-        advice=misplaced(service),
-        failed=tuple(known_failures(snapshot, ledger)),
-        last=_last(service, progress),
-        credentials_age=now - stored if (stored := service.state.credentials_since) else None,
+        since=datetime.fromisoformat(written_by_us) if written_by_us else None,
+        newer=newer[1].digest if newer else None,
+        registry=_registry(service, answer, newer is not None, service.id in found),
+        state=_phase(look),
+        ready=look.progress.ready,
+        wanted=look.progress.wanted,
+        why=tuple(sorted(why, key=lambda one: KINDS.index(one.kind) if one.kind in KINDS else 0)),
+        failed=tuple(known_failures(look, ledger)),
+        last=_last(look),
+        credentials_age=look.now - stored if (stored := state.credentials_since) else None,
     )
 
 
-def _held(hold: Hold | None) -> str | None:
-    return str(hold) if hold else None
+def _registry(service: Service, answer: Answer, newer: bool, asked: bool) -> str:
+    if isinstance(answer, DeployerError):
+        return "unknown"
+    if newer:
+        return "newer"
+    if asked and answer:
+        return "up-to-date"
+    return "not-asked" if service.image and service.image.followed_tag and not asked else "not-followed"
 
 
-def _off(service: Service, image: Image) -> str | None:
-    if wrong := complaint(service):
-        return wrong
-    if not ServiceLabels.parse(service.labels).enabled:
-        return "deployer.enable=false"
-    if service.is_job and not ServiceLabels.parse(service.labels).run_job:
-        return "a job"
-    if ServiceLabels.parse(service.labels).policy.off:
-        return "deployer.policy=none"
-    return None if image.followed_tag else "pinned to a digest"
+def _goes_back(look: Snapshot) -> bool:
+    state = look.service.state
+    ours = state.by == "rollback" and state.image == look.service.image_text
+    return look.progress.phase is Phase.ROLLING and (ours or look.rolled_back)
 
 
-def _last(service: Service, progress: Progress) -> str:
-    state = service.state
+def _phase(look: Snapshot) -> str:
+    return "going-back" if _goes_back(look) else str(look.progress.phase)
+
+
+def _last(look: Snapshot) -> Last | None:
+    service, state = look.service, look.service.state
     if not state.at:
-        return "-"
-    by = f"event {state.event}" if state.event else state.by
+        return None
+    at = datetime.fromisoformat(state.at)
     if state.image != service.image_text:
-        return "superseded: somebody else wrote"
+        return Last("superseded", "somebody else wrote", state.by, state.event, at)
+    reason = state.reason or ""
     if state.by == "rollback":
-        return f"rolled-back: {(state.reason or 'by hand').removeprefix('rolled back ')}"
+        outcome = "going-back" if _goes_back(look) else "rolled-back"
+        return Last(outcome, reason or "by hand", state.by, state.event, at)
     word = {Phase.CONVERGED: "updated", Phase.PAUSED: "failed", Phase.REVERTED: "rolled-back"}
-    return f"{word.get(progress.phase, 'rolling')} by {by}"
+    outcome = word.get(look.progress.phase, "rolling")
+    return Last(outcome, look.progress.reason if outcome != "updated" else "", state.by, state.event, at)

@@ -140,20 +140,20 @@ def _nothing_to_follow(case: Case) -> Stop | None:
 
 
 _LEAVE_ALONE: Sequence[tuple[str, Callable[[Case], Stop | None]]] = (
-    ("no hold by command", _held_by_command),
-    ("it is one of ours", _not_ours),
-    ("it is not turned off", _turned_off),
-    ("no hold by label", _held_by_label),
+    ("no command holds it", _held_by_command),
+    ("it carries the filter label", _not_ours),
+    ("its updates are turned on", _turned_off),
+    ("no label holds it", _held_by_label),
 )
 _BEFORE: Sequence[tuple[str, Callable[[Case], Stop | None]]] = (
     *_LEAVE_ALONE,
-    ("it has not been done before", _not_again),
+    ("the request is new", _not_again),
     ("it runs what it ran when this was asked for", _saw_something_else),
     ("it runs an image", _runs_no_image),
-    ("it may run again", _is_job),
+    ("it is no job, or may run again", _is_job),
     ("its labels can be understood", _labels_understood),
-    ("its policy follows something", _follows_nothing),
-    ("there is a tag or digest to go to", _nothing_to_follow),
+    ("its policy follows tags", _follows_nothing),
+    ("there is a tag or digest to deploy", _nothing_to_follow),
 )
 
 
@@ -314,12 +314,12 @@ def _just_written(snapshot: Snapshot) -> bool:
 
 
 _AFTER: Sequence[tuple[str, Callable[[Found], Stop | None]]] = (
-    ("it is not there already", _already_there),
+    ("the service lacks this digest", _already_there),
     ("no rollback is under way", _goes_back_already),
-    ("the digest has not failed before", _failed_before),
+    ("the digest is not known to fail", _failed_before),
     ("the tag has been quiet for long enough", _not_quiet_yet),
     ("its window is open", _outside_its_window),
-    ("the service that goes first is there", _comes_after_another),
+    ("the service that goes first is up to date", _comes_after_another),
     ("no other roll-out is under way", _rolls_already),
 )
 

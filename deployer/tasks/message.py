@@ -80,6 +80,7 @@ class DeploymentMessage(Message):
     hint: str | None = None
     pushed_at: str | None = None
     seen: str | None = None  # the digest that the service ran when a person asked
+    who: str | None = None  # the person, as the command line knows them
     service_id: str | None = None
     notify: str | None = None  # the service's label `deployer.notify`, for an end without the engine
     watch: Watch | None = None

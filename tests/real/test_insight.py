@@ -52,16 +52,16 @@ def test_status_and_explain_tell_what_is_newer_and_what_would_be_done(lab, queue
     assert told(lab, queues, "status")[0]["newer"] == new
     assert told(lab, queues, "status", "--offline")[0]["newer"] is None
     explained = told(lab, queues, "explain", "web")["now"]
-    assert explained["verdict"] == f"updated to {on(new)}"
+    assert (explained["outcome"], explained["reason"]) == ("updated", on(new))
     assert all(step["stop"] is None for step in explained["steps"])
     assert lab.image_of("web") == on(web)  # nothing was done
     deployer(lab, queues, "hold", "web", "--reason", "audit")
-    assert told(lab, queues, "status")[0]["held"] == "audit"
-    assert told(lab, queues, "explain", "web")["now"]["verdict"] == "held: audit"
+    assert told(lab, queues, "status")[0]["why"] == [{"kind": "held", "reason": "audit"}]
+    assert told(lab, queues, "explain", "web")["now"]["outcome"] == "held"
     other = told(lab, queues, "explain", "web", "team/other:latest")["now"]
-    assert other["verdict"] == "nothing: the push is not for this service"
+    assert (other["outcome"], "another repository" in other["reason"]) == ("ignored", True)
     table = deployer(lab, queues, "status").stdout
-    for word in ("web:latest", f"newer: {new[7:19]}", "held: audit", "converged 1/1"):
+    for word in ("web:latest", f"newer: {new[7:19]}", "held: audit", "converged 1/1, held"):
         assert word in table
 
 
@@ -72,11 +72,12 @@ def test_explain_says_what_the_deployment_then_does(lab, queues, web):
     assert failed.returncode == 4
     assert "0/1 updated" in failed.stderr
     assert "web: rolled-back, web.1: task: non-zero exit (7)" in failed.stdout
-    expected = told(lab, queues, "explain", "web")["now"]["verdict"]
+    expected = told(lab, queues, "explain", "web")["now"]
     again = deployer(lab, queues, "update", "web", "--wait")
-    assert again.stdout.splitlines()[1].startswith(f"web: {expected.replace(': ', ', ', 1)}")
+    assert again.stdout.splitlines()[1].startswith(f"web: {expected['outcome']}, {expected['reason']}")
     [status] = told(lab, queues, "status")
-    assert status["last"].startswith("rolled-back: web.1")
+    assert status["last"]["outcome"] == "rolled-back"
+    assert status["last"]["reason"].startswith("web.1")
     assert len(status["failed"]) == 1
 
 
@@ -94,13 +95,13 @@ def test_history_is_kept_by_redis_and_known_to_the_services_without_it(lab, queu
     new = lab.push(WEB, "v2")
     deployer(lab, queues, "update", "web", "--wait")
     deployer(lab, queues, "update", "web", "--wait")
-    unchanged, updated = told(lab, queues, "history", "web")
+    unchanged, updated = told(lab, queues, "history", "web", "--all")
     assert (unchanged["outcome"], updated["outcome"]) == ("unchanged", "updated")
     assert (updated["image"], updated["previous"], updated["by"]) == (on(new), on(web), "manual")
     assert updated["duration"] > 0
     assert "no service 'nobody'" in deployer(lab, queues, "history", "nobody").stderr
     known = told(lab, queues, "history", "web", REDIS_URL="")
-    assert (known[0]["outcome"], known[0]["image"], known[0]["previous"]) == ("converged", on(new), on(web))
+    assert (known[0]["outcome"], known[0]["image"], known[0]["previous"]) == ("updated", on(new), on(web))
     lab.redis.stop()
     said = deployer(lab, queues, "history", "web")
     assert "Redis does not answer" in said.stderr

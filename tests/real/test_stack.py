@@ -49,7 +49,7 @@ def nothing_was_lost(stack, flow, log):
     assert {service: images[-1] for service, images in flow.seen.items()} == flow.last()
     assert flow.steps_back() == []
     # A result that Redis does not take at once is dropped: what history does not know stands in the log.
-    told = json.loads(stack.execute("worker", "deployer", "history", "--json", "--limit", "100000"))
+    told = json.loads(stack.execute("worker", "deployer", "history", "--all", "--json", "--limit", "100000"))
     ends = {(entry["event"], entry["service"]): entry["outcome"] for entry in told}
     for push in flow.pushes:
         said = rf"of service {push.service} ended: ([a-z-]+).*{push.event}|{push.event}.*of service {push.service} ended: ([a-z-]+)"

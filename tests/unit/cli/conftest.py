@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from in_memory import WEB, digest, pinned
 
 from deployer import app, tasks
-from deployer.cli import follow, main
+from deployer.cli import act, follow, main
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
 from deployer.testing import FakeSwarm
@@ -73,6 +73,7 @@ class Sent(list):
 @pytest.fixture
 def sent(monkeypatch):
     sent = Sent()
+    monkeypatch.setattr(act, "who", lambda: "alice@bastion")
     for name in ("update_service", "rollback_service", "reconcile"):
         monkeypatch.setattr(tasks, name, sent.task(name))
     return sent

@@ -77,7 +77,9 @@ def test_a_time_out_without_wait_is_a_usage_error(swarm, sent, call):
 def test_a_short_name_means_the_services_own_repository(swarm, sent, call, text, meant):
     """D10, D9: `update web --image v7` was another repository, `explain shop team/shop:v2` never matched."""
     assert call("update", "web", "--image", text).exit_code == 0
-    assert sent == [("update_service", "web", {"image": meant, "deployment": {"seen": digest(1)}})]
+    assert sent == [
+        ("update_service", "web", {"image": meant, "deployment": {"who": "alice@bastion", "seen": digest(1)}})
+    ]
 
 
 def test_a_short_name_on_docker_hub():
@@ -104,7 +106,7 @@ def test_a_rollback_says_from_what_to_what(moved, sent, call):
     done = call("rollback", "web")
     assert f"web: from web:latest {digest(2)[7:19]} back to web:latest {digest(1)[7:19]}" in done.stderr
     assert "already" not in done.stderr
-    assert sent == [("rollback_service", "web", {"deployment": {"seen": digest(2)}})]
+    assert sent == [("rollback_service", "web", {"deployment": {"who": "alice@bastion", "seen": digest(2)}})]
 
 
 def test_a_rollback_says_what_waits_behind_it(moved, sent, call):

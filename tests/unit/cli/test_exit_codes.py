@@ -63,7 +63,7 @@ def test_ctrl_c_says_that_the_roll_out_goes_on(swarm, sent, redis, call):
 def test_no_worker_is_said(swarm, sent, redis, call, monkeypatch):
     """F11: it has said `waiting for a worker` for ever, and nothing at all when piped."""
     monkeypatch.setattr(follow, "QUIET_SECONDS", 0.0)
-    monkeypatch.setattr(follow, "_worker_answers", lambda: False)
+    monkeypatch.setattr(follow, "worker_answers", lambda: False)
     sent.result = Result(report("updated"), ["PENDING"] * 3)
     assert "no worker answers" in call("update", "web", "--wait").stderr
 

@@ -1,70 +1,152 @@
-"""Tables as they look in a terminal of 80 columns."""
+"""The first screens of the commands at 80 and at 140 columns, as files that a reader can look at.
 
+`SCREENS=write python -m pytest tests/unit/cli/test_screens.py` writes them anew.
+"""
+
+import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from deployer.cli.render import status_table
-from deployer.reports.status import Standing
+from deployer.cli.history_view import hidden_line, history_lines
+from deployer.cli.render import behind_summary, behind_table, explanation
+from deployer.cli.status_view import fitting, status_lines
+from deployer.reports.explain import Explanation, Step
+from deployer.reports.history import Entry, Wanted
+from deployer.reports.status import NO_WORKER, Last, Standing
+from deployer.reports.why import Why
+from deployer.rollouts.survey import Behind, Survey
 
+SCREENS = Path(__file__).parent / "screens"
+HOST = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 DIGEST = "sha256:" + "0123456789abcdef" * 4
-WHY = (
-    "registry 123456789012.dkr.ecr.eu-central-1.amazonaws.com cannot be reached: " + "Connection refused " * 3
-)
+OTHER = "sha256:" + "fedcba9876543210" * 4
+EVENT = "3f0c6f1e-1a2b-4c3d-8e4f-0123456789ab"
+DOWN = f"registry {HOST} cannot be reached: connection refused"
+NOON = datetime(2026, 3, 1, 12, 0, 7, tzinfo=UTC)
 
 
 def standing(service, **values):
-    usual = {
-        "image": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/web:latest",
-        "digest": DIGEST,
-        "since": datetime.now(UTC) - timedelta(hours=3, minutes=1),
-        "newer": None,
-        "registry": None,
-        "state": "converged",
-        "ready": 2,
-        "wanted": 2,
-        "held": None,
-        "off": None,
-        "advice": None,
-        "failed": (),
-        "last": "updated: by event 3f0c6f1e-1a2b-4c3d-8e4f-0123456789ab",
-        "credentials_age": timedelta(hours=3),
-    }
-    return Standing(service, **usual | values)
+    usual = Standing(
+        service=service,
+        image=f"{HOST}/team/{service.rpartition('_')[2]}:latest",
+        digest=DIGEST,
+        since=None,
+        newer=None,
+        registry="up-to-date",
+        state="converged",
+        ready=2,
+        wanted=2,
+        why=(),
+        failed=(),
+        last=ended("updated"),
+        credentials_age=timedelta(hours=3),
+    )
+    return replace(usual, **values)
 
 
-@pytest.fixture
-def shown():
-    def render(*standings):
-        console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-        console.print(status_table(standings))
-        return [line.rstrip() for line in console.export_text().splitlines()]
-
-    return render
+def ended(outcome, reason="", minutes=181):
+    return Last(outcome, reason, "event", EVENT, datetime.now(UTC) - timedelta(minutes=minutes))
 
 
-def test_a_row_of_an_ordinary_service_takes_few_lines(shown):
-    lines = shown(standing("shop_web"), standing("shop_api"))
-    assert lines[0].split()[:3] == ["SERVICE", "IMAGE", "RUNNING"]
-    assert len(lines) <= 6
-    assert max(map(len, lines)) <= 80
+def late(service, why, **values):
+    return standing(service, registry="newer", newer=OTHER, why=(why,) if why else (), **values)
 
 
-def test_a_registry_that_does_not_tell_is_explained_once_under_the_table(shown):
-    lines = shown(standing("shop_web", registry=WHY), standing("shop_api", registry=WHY), standing("other"))
-    text = " ".join(lines)
+EVERYTHING = [
+    standing("shop_web"),
+    late("shop_api", Why("held", "audit until noon")),
+    late("shop_search", Why("waiting", "outside its window, which opens at 2026-03-02 03:00 UTC")),
+    late("shop_cart", Why("waiting", "shop_api goes first")),
+    late("shop_mail", Why("held", f"this digest was given up before (rolled back by hand); {OTHER}")),
+    standing("shop_label", registry="not-followed", why=(Why("label", "unknown label deployer.polcy; did you mean deployer.policy?"),)),
+    standing("db", registry="not-followed", why=(Why("ignored", "the image is pinned to a digest and has no tag to follow"),), last=None, credentials_age=None),
+    standing("cache", registry="not-followed", why=(Why("ignored", "the image is pinned to a digest and has no tag to follow"),), last=None, credentials_age=None),
+    late("shop_jobs", NO_WORKER),
+    standing("shop_pay", state="going-back", ready=3, wanted=4, failed=(OTHER,), last=ended("going-back", "shop_pay.1: task: non-zero exit (7)", 1.2)),
+    standing("shop_frontend_of_the_summer_campaign", image=f"{HOST}/team/a-rather-long-name:release-2026-03-01", state="rolling", ready=11, wanted=12, last=ended("rolling", "", 1)),
+    standing("shop_users", registry="unknown", why=(Why("registry", DOWN),)),
+    standing("shop_files", registry="unknown", why=(Why("registry", DOWN),), last=ended("rolled-back", "shop_files.1: task: non-zero exit (1)"), failed=(OTHER,)),
+]  # fmt: skip
+
+HISTORY = [
+    Entry(NOON, "shop_web", "updated", "2/2 running", f"{HOST}/team/web:latest@{OTHER}", f"{HOST}/team/web:latest@{DIGEST}", 12.5, "event", EVENT, EVENT),
+    Entry(NOON, "shop_api", "rolled-back", "shop_api.1: task: non-zero exit (7)", f"{HOST}/team/api:v2@{OTHER}", f"{HOST}/team/api:v1@{DIGEST}", 20.3, "manual", None, EVENT, None, "alice@bastion"),
+    Entry(NOON, "shop_web", "unchanged", "the service has this digest", f"{HOST}/team/web:latest@{OTHER}", by="reconcile"),
+    Entry(None, "shop_mail", "waiting", "outside its window, which opens at 2026-03-02 03:00 UTC", by="event", event=EVENT),
+    Entry(NOON - timedelta(days=1), "shop_mail", "held", "held: audit", f"{HOST}/team/mail:latest@{OTHER}", by="event", event=EVENT),
+]  # fmt: skip
+
+BEHIND = Survey(
+    3,
+    2,
+    (
+        Behind("web", "1", f"{HOST}/team/web:latest@{DIGEST}", f"{HOST}/team/web:latest@{OTHER}", True, ""),
+        Behind(
+            "api", "2", f"{HOST}/team/api:1.2.0@{DIGEST}", f"{HOST}/team/api:1.3.0@{OTHER}", False, "audit"
+        ),
+    ),
+    (),
+)
+RULES = (Step("no command holds it"), Step("it carries the filter label"), Step("its updates are turned on"))
+
+
+def explained(outcome, reason, *steps):
+    rule = next((step.rule for step in steps if step.stop), None)
+    runs, follows = f"{HOST}/team/web:1.2.0@{DIGEST}", f"deployer.policy=semver:^1.0, tags of {HOST}/team/web"
+    return explanation(Explanation("web", runs, follows, outcome, reason, rule, (*RULES, *steps)))
+
+
+def shown(width):
+    wanted = Wanted()
+    hidden = [entry for entry in HISTORY if not wanted.shows(entry)]
+    unchanged = "the service has this digest"
+    outside = "tag v2.0.0 is outside of semver:^1.0 (label deployer.policy)"
+    yield "status", status_lines(EVERYTHING, width)
+    yield "status-watch", fitting(EVERYTHING, width, 22)
+    yield "status-empty", status_lines([], width)
+    yield "history", [*history_lines([e for e in HISTORY if wanted.shows(e)], width), hidden_line(hidden)]
+    yield "history-all", history_lines(HISTORY, width)
+    yield "reconcile", [*behind_table(BEHIND, width), behind_summary(BEHIND)]
+    yield (
+        "explain-unchanged",
+        explained("unchanged", unchanged, Step("the service lacks this digest", unchanged)),
+    )
+    yield "explain-outside", explained("ignored", outside, Step("the push is of what it follows", outside))
+    yield "explain-updated", explained("updated", f"{HOST}/team/web:1.3.0@{OTHER}")
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_screens_are_those_of_the_files(width):
+    for name, lines in shown(width):
+        file = SCREENS / f"{name}.{width}.txt"
+        text = "".join(f"{str(line).rstrip()}\n" for line in lines)
+        if os.environ.get("SCREENS") == "write":
+            file.write_text(text)
+        assert text == file.read_text(), file.name
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_no_row_of_a_table_is_wider_than_the_terminal(width):
+    """Rows were folded: 4 to 6 lines each, with digests in three pieces (F5, F9)."""
+    rows = status_lines(EVERYTHING, width)[: len(EVERYTHING) + 1]
+    assert max(len(row) for row in rows) <= width
+    assert all(one.service[:6] in row.plain for one, row in zip(EVERYTHING, rows[1:], strict=True))
+
+
+def test_a_screen_of_watch_says_what_is_cut_and_keeps_what_is_wrong():
+    """D20: the last service, all notes and `Ctrl-C ends it` were cut off without a sign."""
+    many = [standing(f"ok_{n}") for n in range(40)] + [late("shop_api", Why("label", "unknown label x"))]
+    lines = [line.plain for line in fitting(many, 80, 22)]
+    assert len(lines) <= 22
+    assert any("unknown label x" in line for line in lines)
+    assert lines[-1].startswith("… ")
+    assert "more" in lines[-1]
+
+
+def test_a_reason_is_told_once_for_all_services_that_share_it():
+    text = "\n".join(line.plain for line in status_lines(EVERYTHING, 80))
     assert text.count("cannot be reached") == 1
-    assert " ".join(lines[lines.index("") :]).split() == f"shop_web, shop_api: {WHY}".split()
-    assert sum("unknown" in line for line in lines) == 2
-    assert len(lines) <= 16
-
-
-def test_a_deployment_that_failed_is_told_under_the_table(shown):
-    last = "rolled-back: shop_web.1: task: non-zero exit (1)"
-    text = " ".join(" ".join(shown(standing("shop_web", last=last, failed=(DIGEST,)), standing("b"))).split())
-    assert text.endswith(f"shop_web: {last}; not tried again: 0123456789ab")
-
-
-def test_nothing_to_show_is_said(shown):
-    assert shown() == ["no service runs an image and carries the filter label"]
+    assert f"shop_users, shop_files: {DOWN}" in text

@@ -72,9 +72,12 @@ def test_status_and_doctor_ask_with_the_login_of_the_service():
         Manifest(digest(2)) if credentials.username == "team" else Guarded.manifest(swarm, image, credentials)
     )
     swarm.forget = lambda image: False
-    assert {one.service: (one.newer, one.registry) for one in survey(core(swarm))} == {
-        "ours": (None, "refused"),
-        "theirs": (digest(2), None),
+    assert {
+        one.service: (one.newer, one.registry, *(why.reason for why in one.why))
+        for one in survey(core(swarm))
+    } == {
+        "ours": (None, "unknown", "refused"),
+        "theirs": (digest(2), "newer"),
     }
     levels = {f.check: f.level for f in doctor.registries(core(swarm)) if f.check.startswith("registry")}
     assert levels == {f"registry {HOST}": "fail", f"registry {HOST} as team": "ok"}

@@ -145,7 +145,8 @@ def test_a_policy_that_cannot_be_understood_turns_updates_off_and_says_so(swarm,
     assert run(swarm).outcome is Outcome.IGNORED
     run(swarm)
     assert len([r for r in caplog.records if "deployer.policy" in r.getMessage()]) == 1
-    assert "deployer.policy" in status.survey(deployer(swarm))[0].off
+    (why,) = status.survey(deployer(swarm))[0].why
+    assert (why.kind, "deployer.policy" in why.reason) == ("label", True)
     assert "deployer.policy" in explain(deployer(swarm), "web").verdict
     assert survey.survey(deployer(swarm)).behind == ()
 
@@ -154,8 +155,7 @@ def test_labels_of_the_container_are_noticed(swarm):
     web(swarm, "tag")
     swarm.raw["web"]["Spec"]["TaskTemplate"]["ContainerSpec"]["Labels"] = {"deployer.policy": "minor"}
     (standing,) = status.survey(deployer(swarm))
-    assert "deploy.labels" in standing.advice
-    assert standing.off is None  # nobody reads them there, so updates go on
+    assert [("deploy.labels" in why.reason, why.kind) for why in standing.why] == [(True, "label")]
     assert [f.level for f in doctor.labels(deployer(swarm)) if "deploy.labels" in f.found] == ["fail"]
     assert any("deploy.labels" in step.note for step in explain(deployer(swarm), "web").steps)
 

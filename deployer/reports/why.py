@@ -1,0 +1,75 @@
+"""Why nothing happens to a service: told by the very rules that decide, worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from deployer.model.deployment import Outcome, Request
+from deployer.model.image import Image
+from deployer.model.service import LabelError, Manifest
+from deployer.model.snapshot import Snapshot
+from deployer.policies.labels import complaint, misplaced
+from deployer.rollouts.core import Core
+from deployer.rollouts.decision import Found, Skip, Stop
+from deployer.rollouts.ledger import Ledger
+from deployer.rollouts.rules import answers, questions
+
+# The worst first: what a person has to mend, what a person has ordered, what passes by itself.
+KINDS = ("label", "registry", "failed", "no-worker", "held", "waiting", "superseded", "ignored")
+
+
+@dataclass(frozen=True)
+class Why:
+    """One reason why a service is not updated now, or what somebody should know of it."""
+
+    kind: str  # one of KINDS
+    reason: str
+
+
+def reasons(
+    core: Core, look: Snapshot, ledger: Ledger, newer: tuple[Image, Manifest] | None
+) -> Iterator[Why]:
+    """Yield why a service is not updated by itself; nothing where it would be, or needs no update.
+
+    Args:
+        core: the core; nothing is written.
+        look: the service.
+        ledger: as it was read for all services.
+        newer: the image that it follows and what the registry says of it, where that is another digest.
+    """
+    if wrong := complaint(look.service):
+        yield Why("label", wrong)
+    if nowhere := misplaced(look.service):
+        yield Why("label", nowhere)
+    try:
+        stop = _stop(core, look, ledger, newer)
+    except LabelError as fault:
+        if not wrong:
+            yield Why("label", str(fault))
+        return
+    if stop and stop.reason != wrong:
+        yield Why(kind_of(stop), said(stop))
+
+
+def _stop(core: Core, look: Snapshot, ledger: Ledger, newer: tuple[Image, Manifest] | None) -> Stop | None:
+    case = core.case(look, Request("-", by="reconcile"), ledger)
+    for _, stop in questions(case):
+        if stop:
+            return stop
+    for _, stop in answers(Found(case, *newer)) if newer else ():
+        if stop:
+            return stop
+    return None
+
+
+def kind_of(stop: Stop) -> str:
+    """Return the outcome of a rule that says no, or `waiting`."""
+    return str(stop.outcome) if isinstance(stop, Skip) else "waiting"
+
+
+def said(stop: Stop) -> str:
+    """Return the reason of a rule that says no, without the outcome that it begins with."""
+    if isinstance(stop, Skip) and stop.outcome is Outcome.HELD:
+        return stop.reason.removeprefix("held: ")
+    return stop.reason
