@@ -5,14 +5,14 @@ operator usually sets is a `DEPLOYER_*` variable instead; each line below that l
 """
 
 from deployer.app import task_queues as _task_queues
-from deployer.broker import channel as _bus
+from deployer.broker import channel as _channel
 from deployer.settings import load as _load
 
 _settings = _load()
 
 # -- broker: SQS, the queues exist already and nobody needs ListQueues or CreateQueue ----------------
-_bus.register()
-broker_url = _bus.BROKER_URL
+_channel.register()
+broker_url = _channel.BROKER_URL
 broker_transport_options = {
     "predefined_queues": {name: {"url": url} for name, url in _task_queues().items()},
     "wait_time_seconds": 20,  # long polls, 180 requests an hour

@@ -28,7 +28,7 @@ def commands(place: Place) -> list[Row]:
         "help": ("deployer --help", ("-m", "deployer", "--help"), 0.35),
         "import-tasks": (
             "import of deployer.app",
-            ("-c", "import deployer.broker.channel, deployer.broker.monitoring"),
+            ("-c", "import deployer.broker.channel, deployer.broker.app"),
             None,
         ),
     }

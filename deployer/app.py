@@ -12,14 +12,15 @@ from functools import lru_cache
 from typing import Any
 
 import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 from celery import signals
 from celery.utils.time import rate
-from kombu.exceptions import OperationalError
 
-from deployer.broker import channel
-from deployer.broker.monitoring import MonitoredCelery
+from deployer.aws import sqs
+from deployer.aws.client_config import bounded
+from deployer.broker import statistics
+from deployer.broker.app import MonitoredCelery
+from deployer.broker.task import NOT_SENT
 from deployer.errors import SettingsError, brief
 from deployer.observability import health, logs, metrics, notifications
 from deployer.registries.credentials import Registries
@@ -51,8 +52,8 @@ def _log_as_set(loglevel: int | str | None = None, **_: Any) -> None:
 def _show_health(sender: Any, **_: Any) -> None:
     """Tell HEALTHCHECK how this worker is."""
     if path := load().health_file:
-        loop, quiet = health.LoopCheck(sender.hub.call_soon), health.silence(channel.silent_seconds)
-        health.Heart(path, "worker", loop, quiet, health.stuck(channel.longest_running)).start()
+        loop, quiet = health.LoopCheck(sender.hub.call_soon), health.silence(statistics.silent_seconds)
+        health.Heart(path, "worker", loop, quiet, health.stuck(statistics.longest_running)).start()
 
 
 def show_bridge(bridge: Any) -> None:
@@ -95,7 +96,7 @@ def _prepare_worker(**_: Any) -> None:
     try:
         notifier()
         if settings.metrics_address:
-            metrics.watch(channel.last_poll_at, channel.in_flight, registries().issued)
+            metrics.watch(statistics.last_poll_at, statistics.in_flight, registries().issued)
             metrics.serve(settings.metrics_address)
     except SettingsError as fault:
         raise SystemExit(f"deployer: {fault}") from None
@@ -127,7 +128,7 @@ def _catch_up_at_start(**_: Any) -> None:
     if load().reconcile_interval:
         try:
             app.send_task("deployer.tasks.reconcile", delay_seconds=random.randint(1, 10))  # noqa: S311 - jitter
-        except (OperationalError, ClientError, BotoCoreError) as fault:
+        except NOT_SENT as fault:
             log.warning("Not looked for missed pushes at the start: %s", brief(fault))
 
 
@@ -159,30 +160,6 @@ def deployer() -> Deployer:
     return Deployer(swarm(), registries(), rules, pace=Pace(rate(settings.rate_limit or "")))
 
 
-def sqs_client(read_timeout: float = 30.0) -> Any:
-    """A boto3 client for SQS: no request may hang for good, and long polls take up to 20 s."""
-    config = Config(
-        connect_timeout=5,
-        read_timeout=read_timeout,
-        retries={"mode": "standard", "total_max_attempts": 2},
-    )
-    return boto3.session.Session().client("sqs", config=config)
-
-
-def queue_url(queue: str) -> str:
-    """The URL of a queue that is given by name or by URL; a name is asked of SQS (`sqs:GetQueueUrl`).
-
-    Raises:
-        SettingsError: there is no such queue, or AWS cannot be asked.
-    """
-    if "://" in queue:
-        return queue
-    try:
-        return str(sqs_client().get_queue_url(QueueName=queue)["QueueUrl"])
-    except (ClientError, BotoCoreError) as fault:
-        raise SettingsError(f"no URL is found for the queue {queue}; set the URL itself ({fault})") from fault
-
-
 @lru_cache(maxsize=1)
 def task_queues() -> dict[str, str]:
     """Return the task queues, name to URL; the first is this worker's own.
@@ -192,7 +169,7 @@ def task_queues() -> dict[str, str]:
     """
     settings = load()
     settings.need("task_queue")
-    return named_queues([queue_url(queue) for queue in settings.task_queue])
+    return named_queues([sqs.queue_url(queue) for queue in settings.task_queue])
 
 
 def named_queues(urls: Iterable[str]) -> dict[str, str]:
@@ -210,10 +187,9 @@ def checks() -> Iterator[doctor.Finding]:
     """Everything that `deployer doctor` looks at, one after another."""
     settings = load()
     session = boto3.session.Session()
-    config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 1})
     now = doctor.now()
     try:
-        found, theirs = doctor.identity(session.client("sts", config=config))
+        found, theirs = doctor.identity(session.client("sts", config=bounded(read_timeout=10, attempts=1)))
     except BotoCoreError as fault:
         found, theirs = doctor.Finding("AWS identity", "fail", str(fault), "set AWS_REGION"), None
     yield found
@@ -240,8 +216,8 @@ def _queue_checks(settings: Settings) -> Iterator[doctor.Finding]:
     )
     for role, setting, actions in wanted:
         try:
-            url = queue_url(settings.need(setting))
+            url = sqs.queue_url(settings.need(setting))
         except SettingsError as fault:
             yield doctor.Finding(role, "fail", str(fault), "set it to the queue's URL")
             continue
-        yield from doctor.queue(sqs_client(), role, url, actions)
+        yield from doctor.queue(sqs.client(), role, url, actions)

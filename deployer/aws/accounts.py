@@ -1,4 +1,4 @@
-"""Clients of ECR by AWS account, and AWS's refusals in our words.
+"""Clients of ECR by AWS account.
 
 Where a role is set for an account, its short-lived credentials are used instead of our own.
 """
@@ -14,29 +14,19 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
-from deployer.errors import AccessDeniedError, DeployerError, NotFoundError, PermanentError, TemporaryError
+from deployer.aws.client_config import bounded
+from deployer.aws.errors import translated
+from deployer.errors import DeployerError
 from deployer.model.image import EcrRegistry
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
 
-CONFIG = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
+CONFIG = bounded(read_timeout=10, attempts=3)
 SESSION_NAME = "swarm-ecr-deployer"  # in CloudTrail
 LEAST_LEFT = timedelta(minutes=5)  # of a role's credentials, before they are replaced
 CLIENT_LIFE = timedelta(minutes=5)
-
-DENIED = {
-    "AccessDenied",
-    "AccessDeniedException",
-    "UnrecognizedClientException",
-    "InvalidClientTokenId",
-}
-EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
-MISSING = {"RepositoryNotFoundException"}
-INVALID = {"InvalidParameterException", "ValidationError", "ValidationException"}
 
 # IAM's "Names and paths" and STS's AssumeRole say which characters there may be.
 _ROLE = re.compile(
@@ -88,45 +78,6 @@ def roles(text: str) -> tuple[Role, ...]:
             raise ValueError(f"role {number}: there are two for {role.account}")
         found[role.account] = role
     return tuple(found.values())
-
-
-@contextmanager
-def translated(action: str, where: str) -> Iterator[None]:
-    """Turn the failures of a call of AWS into ours.
-
-    Args:
-        action: as IAM names it.
-        where: what it is asked for, for the message.
-
-    Raises:
-        TemporaryError: AWS cannot be reached, answers 5xx or throttles, or our credentials have expired.
-        AccessDeniedError: AWS refuses the action.
-        NotFoundError: there is no such repository.
-        PermanentError: there are no credentials at all, or the request is not valid.
-    """
-    try:
-        yield
-    except ClientError as fault:
-        raise _meaning(fault.response.get("Error", {}).get("Code", ""), action, where) from fault
-    except (NoCredentialsError, NoRegionError) as fault:
-        raise PermanentError(
-            f"{fault} (AWS_SHARED_CREDENTIALS_FILE, AWS_REGION or an instance role)"
-        ) from fault
-    except BotoCoreError as fault:
-        raise TemporaryError(f"AWS does not answer {action} {where}: {fault}") from fault
-
-
-def _meaning(code: str, action: str, where: str) -> Exception:
-    if code in DENIED:
-        return AccessDeniedError(f"AWS refuses {action} {where}: {code}")
-    if code in EXPIRED:
-        # Mounted credentials are replaced in place: botocore reads them again.
-        return TemporaryError(f"the AWS credentials for {action} {where} have expired ({code})")
-    if code in MISSING:
-        return NotFoundError(f"{action} {where}: {code}")
-    if code in INVALID:
-        return PermanentError(f"AWS does not understand {action} {where}: {code}")
-    return TemporaryError(f"{action} {where} failed: {code}")
 
 
 @dataclass(frozen=True)

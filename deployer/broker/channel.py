@@ -11,13 +11,9 @@ stays in the hub's thread. Only predefined queues; permissions needed are `sqs:R
 from __future__ import annotations
 
 import logging
-import math
 import os
 import threading
-import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -25,13 +21,14 @@ import boto3
 from amqp.protocol import queue_declare_ok_t
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from celery import Task
-from celery.utils.time import maybe_make_aware
 from celery.worker import state as worker_state
 from kombu.transport import SQS, TRANSPORT_ALIASES
 
-from deployer.broker import batching, polling
-from deployer.broker.polling import Poller, Settler, Waker
+from deployer.aws.client_config import bounded
+from deployer.aws.sqs import region_of
+from deployer.broker import batching, settling
+from deployer.broker.polling import Poller, Waker, messages_of
+from deployer.broker.settling import Settler
 from deployer.broker.validation import check_body, check_headers
 from deployer.errors import brief
 from deployer.observability.outage import LONGEST_BACKOFF
@@ -40,17 +37,10 @@ log = logging.getLogger(__name__)
 
 SCHEME = "deployersqs"
 BROKER_URL = f"{SCHEME}://"
-LONGEST_DELAY = 900  # seconds, SQS's limit for DelaySeconds
 FLUSH_SECONDS = 3.0  # the time that a worker's end waits for messages to be deleted and given back
 POLL_MARGIN = 10.0  # seconds that the answer to a long poll may be late
-QUICK = Config(
-    connect_timeout=3,
-    read_timeout=5,
-    retries={"mode": "standard", "total_max_attempts": 2},
-    max_pool_connections=50,
-)
+QUICK = bounded(read_timeout=5, connect_timeout=3, connections=50)
 
-_pollers: weakref.WeakSet[Poller] = weakref.WeakSet()
 _clients: dict[tuple[object, ...], Any] = {}
 _sessions: dict[tuple[object, ...], boto3.Session] = {}
 _building = threading.Lock()
@@ -59,31 +49,6 @@ _building = threading.Lock()
 def register() -> None:
     """Make `BROKER_URL` known to kombu."""
     TRANSPORT_ALIASES[SCHEME] = f"{__name__}:Transport"
-
-
-def last_poll_at() -> float | None:
-    """When SQS last answered a poll of this process, on `time.monotonic`'s clock; None: not yet.
-
-    A worker whose threads are all busy does not poll.
-    """
-    return Poller.answered_at
-
-
-def silent_seconds() -> float:
-    """For how long a poll that was asked for has had no answer, its retries included; 0 without one."""
-    begun = [poller.begun for poller in list(_pollers) if poller.begun is not None]
-    return time.monotonic() - min(begun) if begun else 0.0
-
-
-def in_flight() -> int:
-    """How many messages this worker has taken and not finished."""
-    return len(worker_state.reserved_requests)
-
-
-def longest_running() -> float:
-    """For how many seconds the oldest task that runs in this worker has been running."""
-    begun = [request.time_start for request in tuple(worker_state.active_requests) if request.time_start]
-    return time.monotonic() - min(begun) if begun else 0.0
 
 
 class Channel(SQS.Channel):
@@ -118,24 +83,23 @@ class Channel(SQS.Channel):
         url = str(self._new_queue(queue))
 
         def receive(count: int) -> Sequence[Mapping[str, Any]]:
-            return polling.messages_of(self._receive_message(queue, count))
+            return messages_of(self._receive_message(queue, count))
 
         def arrived(messages: Sequence[Mapping[str, Any]]) -> None:
             self.hub.call_soon(self._arrived, poller, queue, messages)
 
         def give_back(messages: Sequence[Mapping[str, Any]]) -> None:
             for message in messages:
-                polling.fault_of(polling.return_of(self.sqs(queue), url, message["ReceiptHandle"]))
+                settling.fault_of(settling.return_of(self.sqs(queue), url, message["ReceiptHandle"]))
 
         poller = Poller(queue, receive, arrived, give_back, self.retry_backoff_max)
-        _pollers.add(poller)
         return poller
 
     def _receive_message(
         self, queue: str, max_number_of_messages: int = 1, wait_time_seconds: int | None = None
     ) -> Mapping[str, Any]:
         wait = wait_time_seconds or self.wait_time_seconds
-        config = QUICK.merge(Config(read_timeout=wait + self.poll_margin, retries={"total_max_attempts": 1}))
+        config = bounded(wait + self.poll_margin, connect_timeout=3, attempts=1, connections=50)
         attributes = {key: names for key, names in self.get_message_attributes.items() if names}
         answer: Mapping[str, Any] = self._client(queue, config).receive_message(
             QueueUrl=self._new_queue(queue),
@@ -150,7 +114,7 @@ class Channel(SQS.Channel):
         if self._pollers.get(queue) is not poller:
             url = str(self._new_queue(queue))
             for message in messages:
-                self._settle(polling.return_of(self.sqs(queue), url, message["ReceiptHandle"]))
+                self._settle(settling.return_of(self.sqs(queue), url, message["ReceiptHandle"]))
             return
         callbacks: Any = self.connection._callbacks
         for message in messages:
@@ -201,11 +165,11 @@ class Channel(SQS.Channel):
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         """Delete a message soon. Its place comes free at once, whatever SQS says."""
         del multiple
-        self._release(delivery_tag, polling.deletion)
+        self._release(delivery_tag, settling.deletion)
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Give a message back at once (requeue), or leave it to the queue's redrive policy."""
-        self._release(delivery_tag, polling.return_of if requeue else None)
+        self._release(delivery_tag, settling.return_of if requeue else None)
 
     def _release(self, delivery_tag: str, then: Callable[..., Callable[[], Any]] | None) -> None:
         message = self._held.get(delivery_tag)
@@ -221,7 +185,7 @@ class Channel(SQS.Channel):
         del args
         running = {request.id for request in worker_state.active_requests}
         if (message.headers or {}).get("id") not in running:
-            self._settle(self._request(message, polling.return_of))
+            self._settle(self._request(message, settling.return_of))
 
     def _request(self, message: Any, then: Callable[..., Callable[[], Any]]) -> Callable[[], Any]:
         url = message.delivery_info["sqs_queue"]
@@ -252,9 +216,9 @@ class Channel(SQS.Channel):
 
     @cached_property
     def predefined_queues(self) -> dict[str, dict[str, Any]]:
-        """The queues, each with the region that its URL names."""
+        """Return the queues, each with the region that its URL names."""
         queues = self.transport_options.get("predefined_queues") or {}
-        return {name: polling.region_of(queue["url"]) | queue for name, queue in queues.items()}
+        return {name: region_of(queue["url"]) | queue for name, queue in queues.items()}
 
     def queue_declare(self, queue: str, *args: Any, **options: Any) -> queue_declare_ok_t:
         """Check that a queue is predefined. Kombu would ask SQS for its size before each send."""
@@ -263,7 +227,7 @@ class Channel(SQS.Channel):
         return queue_declare_ok_t(queue, 0, 0)
 
     def sqs(self, queue: str | None = None) -> Any:
-        """The client of a queue; it gathers what is sent while a parcel is open."""
+        """Return the client of a queue, which gathers what is sent while a batch is open."""
         return batching.client_for_sending(super().sqs(queue))
 
     def _client(self, queue: str, config: Config) -> Any:
@@ -285,7 +249,7 @@ class Channel(SQS.Channel):
         session_token: str | None = None,
         config: Config | None = None,
     ) -> Any:
-        """One client for all channels of the process: each costs 0.1 s, and a session some megabytes."""
+        """Return one client for all channels of the process: each costs 0.1 s, a session some megabytes."""
         config = config or QUICK
         options = self.transport_options.get("client-config") or {}
         # A child process must not share its parent's connections.
@@ -311,33 +275,3 @@ class Transport(SQS.Transport):
 
     Channel = Channel
     connection_errors = (*SQS.Transport.connection_errors, ClientError)
-
-
-class DurableTask(Task):  # type: ignore[type-arg]
-    """A task whose delays are SQS's own, so that no message waits in a worker's memory.
-
-    Celery holds a message with a `countdown` or an `eta`, and runs it twice where that is longer
-    than the visibility timeout. Here both become `delay_seconds`, also in retries, at most 15
-    minutes: a task that has to wait longer looks at the clock and sends itself back again.
-    """
-
-    abstract = True
-
-    def readable(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str] | None:
-        """Positional and keyword arguments as monitors show them; None for Celery's own way."""
-        del args, kwargs
-        return None
-
-    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
-        """Send the task with its delay in the queue; `delay_seconds`, where given, rules."""
-        countdown, eta = options.pop("countdown", None), options.pop("eta", None)
-        if eta is not None:
-            moment = datetime.fromisoformat(eta) if isinstance(eta, str) else eta
-            moment = maybe_make_aware(moment, self.app.timezone)
-            countdown = (moment - datetime.now(moment.tzinfo)).total_seconds()
-        if countdown is not None and options.get("delay_seconds") is None:
-            options["delay_seconds"] = min(max(math.ceil(countdown), 0), LONGEST_DELAY)
-        shown = self.readable(args or (), kwargs or {})
-        if shown:
-            options = {"argsrepr": shown[0], "kwargsrepr": shown[1], **options}
-        return super().apply_async(args, kwargs, **options)

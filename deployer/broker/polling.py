@@ -1,36 +1,30 @@
-"""The threads that speak to SQS for the broker: one polls a queue, one ends messages; and what wakes the hub.
+"""The thread that polls a queue for the broker, and the socket that wakes the hub.
 
-Neither decides anything, and no answer of SQS ends or stalls them.
+It decides nothing, and no answer of SQS ends or stalls it.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
-from botocore.exceptions import ClientError
 from celery.signals import worker_shutting_down
 
 from deployer.observability.outage import LONGEST_BACKOFF, Outage
 
 log = logging.getLogger(__name__)
 
-SETTLE_BACKOFF = 2.0  # seconds between two tries to delete a message
-SETTLE_PATIENCE = 120.0  # seconds of trying: after the visibility timeout it is no use any more
 SHORTEST_EMPTY_POLL = 1.0  # seconds, so that a proxy that answers "nothing" at once makes no storm
-REGION = re.compile(r"(?:^|\.)([a-z]{2,}(?:-[a-z]+)+-\d+)\.")
-STALE_HANDLE = {"InvalidParameterValue", "ReceiptHandleIsInvalid"}
 
 
 class Waker:
-    """Lets a hub of kombu notice calls of other threads, and the worker's end, at once.
+    """Let a hub of kombu notice calls of other threads, and the worker's end, at once.
 
     Without any file descriptor a hub sleeps 0.1 s a turn and no call wakes it; with one, no signal
     does: SIGTERM would be noticed after up to 10 s (kombu 5.7).
@@ -54,8 +48,33 @@ class Waker:
         self._writer.close()
 
 
+class Polls:
+    """The polls of this process that are under way, each with its retries, on `time.monotonic`'s clock."""
+
+    def __init__(self) -> None:
+        self.answered_at: float | None = None
+        self._begun: dict[int, float] = {}  # by thread
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Note this thread's poll."""
+        self._begun[threading.get_ident()] = time.monotonic()
+        try:
+            yield
+        finally:
+            del self._begun[threading.get_ident()]
+
+    def silent_seconds(self) -> float:
+        """Return for how long a poll has had no answer; 0 without one."""
+        begun = list(self._begun.values())
+        return time.monotonic() - min(begun) if begun else 0.0
+
+
+POLLS = Polls()
+
+
 class Poller(threading.Thread):
-    """Receives from one queue when asked to, and never gives up.
+    """Receive from one queue when asked to, and never give up.
 
     Args:
         queue: the queue's name, for the log.
@@ -64,8 +83,6 @@ class Poller(threading.Thread):
         give_back: makes messages visible again that came too late to be taken.
         longest_backoff: seconds between two tries, at most.
     """
-
-    answered_at: float | None = None
 
     def __init__(
         self,
@@ -86,7 +103,6 @@ class Poller(threading.Thread):
             longest=longest_backoff,
         )
         self.busy = False
-        self.begun: float | None = None  # when the poll under way was asked for, on time.monotonic's clock
 
     def ask(self, count: int) -> None:
         """Poll once for at most so many messages, unless a poll is under way."""
@@ -102,9 +118,8 @@ class Poller(threading.Thread):
     def run(self) -> None:
         """Poll whenever asked."""
         while count := self._asked.get():
-            self.begun = time.monotonic()
-            messages = self._persist(count)
-            self.begun = None
+            with POLLS.under_way():
+                messages = self._persist(count)
             (self._give_back if self._stopped.is_set() else self._arrived)(messages)
 
     def _persist(self, count: int) -> Sequence[Mapping[str, Any]]:
@@ -116,53 +131,15 @@ class Poller(threading.Thread):
                 self._stopped.wait(self._outage.failed(fault))
                 continue
             self._outage.worked()
-            Poller.answered_at = time.monotonic()
+            POLLS.answered_at = now = time.monotonic()
             if not messages:
-                self._stopped.wait(SHORTEST_EMPTY_POLL - (Poller.answered_at - begun))
+                self._stopped.wait(SHORTEST_EMPTY_POLL - (now - begun))
             return messages
         return ()
 
 
-class Settler(threading.Thread):
-    """Deletes and gives back messages, one request after another; tries again what fails."""
-
-    def __init__(self) -> None:
-        super().__init__(name="settle", daemon=True)
-        self._requests: SimpleQueue[tuple[float, Callable[[], Any]] | None] = SimpleQueue()
-        self._closing = threading.Event()
-        self._outage = Outage(
-            log,
-            "Messages cannot be deleted or given back, their tasks will run again: %s",
-            "Messages are deleted and given back again",
-            longest=SETTLE_BACKOFF,
-        )
-
-    def put(self, request: Callable[[], Any]) -> None:
-        """Make a request soon."""
-        self._requests.put((time.monotonic() + SETTLE_PATIENCE, request))
-
-    def finish(self, seconds: float) -> None:
-        """Make what is left to be made, without a second try, and wait so long for it."""
-        self._closing.set()
-        self._requests.put(None)
-        self.join(seconds)
-
-    def run(self) -> None:
-        """Make the requests."""
-        while item := self._requests.get():
-            until, request = item
-            fault = fault_of(request)
-            if fault is None:
-                self._outage.worked()
-            elif self._closing.is_set() or time.monotonic() > until:
-                self._outage.failed(fault)
-            else:
-                self._requests.put(item)
-                self._closing.wait(self._outage.failed(fault))
-
-
 def messages_of(answer: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """The messages of an answer, maybe none.
+    """Return the messages of an answer, maybe none.
 
     Raises:
         ValueError: the answer is malformed.
@@ -171,33 +148,3 @@ def messages_of(answer: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     if not all(message.get("ReceiptHandle") for message in messages):
         raise ValueError("an answer without receipt handles")
     return messages
-
-
-def deletion(client: Any, url: str, handle: str) -> Callable[[], Any]:
-    """The request that deletes a message."""
-    return partial(client.delete_message, QueueUrl=url, ReceiptHandle=handle)
-
-
-def return_of(client: Any, url: str, handle: str) -> Callable[[], Any]:
-    """The request that makes a message visible again at once."""
-    change = client.change_message_visibility
-    return partial(change, QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
-
-
-def fault_of(request: Callable[[], Any]) -> Exception | None:
-    """Make a request; None if it is done with, the error if it may be tried again."""
-    try:
-        request()
-    except Exception as fault:  # noqa: BLE001 - whatever it is, the thread goes on
-        return None if _code(fault) in STALE_HANDLE else fault
-    return None
-
-
-def _code(fault: Exception) -> str:
-    return str(fault.response.get("Error", {}).get("Code")) if isinstance(fault, ClientError) else ""
-
-
-def region_of(url: str) -> dict[str, str]:
-    """The AWS region in a queue's URL as `{"region": …}`, nothing for an emulator's."""
-    found = REGION.search(url.split("://", 1)[-1].split("/", 1)[0])
-    return {"region": found[1]} if found else {}

@@ -1,4 +1,4 @@
-"""Kombu's Redis transport for `monitoring`, loaded where Redis is used: it costs 45 ms and some megabytes."""
+"""Kombu's Redis transport for events and remote control, loaded where it is used: it costs 45 ms, some MB."""
 
 from __future__ import annotations
 

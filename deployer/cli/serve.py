@@ -21,7 +21,8 @@ def bridge() -> None:
     from kombu import Queue
 
     from deployer import app
-    from deployer.broker.batching import Parcel
+    from deployer.aws import sqs
+    from deployer.broker.batching import SendBatch
     from deployer.observability import logs
     from deployer.settings import load
     from deployer.tasks import image_pushed
@@ -33,24 +34,24 @@ def bridge() -> None:
     logs.configure(settings.log_level, settings.log_format)
     # Celery knows its own queue only; the others are named in full.
     queues = [Queue(name, routing_key=name) for name in app.task_queues()]
-    url = app.queue_url(settings.need("queue"))
+    url = sqs.queue_url(settings.need("queue"))
 
     def send(pushed: Sequence[events.Deploy]) -> dict[int, Exception]:
         failed: dict[int, Exception] = {}
         for queue in queues:
-            parcel = Parcel()
+            batch = SendBatch()
             for key, event in enumerate(pushed):
                 try:
-                    with parcel.gather(key):
+                    with batch.gather(key):
                         image_pushed.apply_async(
                             (event.event,), task_id=task_id(event.id), queue=queue, ignore_result=True
                         )
                 except Exception as fault:  # noqa: BLE001 - the others of the batch must not wait for it
                     failed[key] = fault
-            failed |= parcel.send()
+            failed |= batch.send()
         return failed
 
-    made = Bridge(app.sqs_client(), url, send, settings.accept_events, app.count_event)
+    made = Bridge(sqs.client(), url, send, settings.accept_events, app.count_event)
     app.show_bridge(made)
     run(made)
 
@@ -70,7 +71,7 @@ def webhook(host: str, port: int) -> None:
         from deployer.triggers.webhook.server import Receiver
     except ModuleNotFoundError as fault:
         raise click.ClickException(f"{fault}; pip install 'swarm-ecr-deployer[webhook]'") from fault
-    from deployer import app
+    from deployer.aws import sqs
     from deployer.observability import logs, metrics
     from deployer.observability.health import Heart
     from deployer.settings import load, pairs
@@ -79,7 +80,7 @@ def webhook(host: str, port: int) -> None:
     settings = load()
     logs.configure(settings.log_level, settings.log_format)
     hosts = {name: found[-1] for name, found in pairs(settings.webhook_hosts).items()}
-    outbox = Outbox(app.sqs_client(read_timeout=3.0), app.queue_url(settings.need("queue")))
+    outbox = Outbox(sqs.client(read_timeout=3.0), sqs.queue_url(settings.need("queue")))
     receiver = Receiver(outbox, settings.hook_secrets, hosts, settings.webhook_rate)
     if settings.metrics_address:
         metrics.serve(settings.metrics_address)

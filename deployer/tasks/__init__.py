@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from deployer.app import app, credentials_age, deployer, notifier, reconcile_interval, refresh_interval
-from deployer.broker.channel import DurableTask
+from deployer.broker.task import DurableTask
 from deployer.errors import DeployerError, DeploymentFailedError
 from deployer.model.deployment import Outcome, Report, Request
 from deployer.observability import metrics

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from deployer.app import app, deployer, swarm
-from deployer.broker.batching import Parcel
+from deployer.broker.batching import SendBatch
 from deployer.errors import TemporaryError, brief
 from deployer.model.deployment import Request
 from deployer.model.service import Service
@@ -68,28 +68,28 @@ def _request_of(pushed: events.Deploy, service: Service) -> Request:
 
 def _send_parts(pushed: events.Deploy, others: Sequence[Sequence[Service]], place: int, count: int) -> None:
     """Hand all parts but the first to whichever worker is free."""
-    parcel = Parcel()
+    outgoing = SendBatch()
     for number, part in enumerate(others):
         ids = tuple(service.id for service in part)
         memory = PartMessage(services=ids, place=place, count=count).encode()
         place += len(part)
-        with parcel.gather(number):
+        with outgoing.gather(number):
             _send("image_pushed", pushed.event, memory, task_id(pushed.id, *ids))
-    _dispatch(parcel)
+    _dispatch(outgoing)
 
 
 def _send_begun(pushed: events.Deploy, looks: Sequence[batch.Begun], place: int, count: int) -> None:
     """Let each service's deployment go on as a task of its own."""
-    parcel = Parcel()
+    outgoing = SendBatch()
     for number, look in enumerate(looks):
         message, options = _message_of(pushed, look.service), dict[str, Any]()
         if look.step and look.step.watch:
             metrics.update_begun(look.request.pushed_at, datetime.now(UTC))
             message = message.after(look.step)
             options["countdown"] = batch.next_look(place + number, count)
-        with parcel.gather(number):
+        with outgoing.gather(number):
             _send("update_service", look.service.name, message.encode(), look.request.task, **options)
-    _dispatch(parcel)
+    _dispatch(outgoing)
 
 
 def _send(name: str, subject: Mapping[str, Any] | str, memory: object, number: str, **options: Any) -> None:
@@ -97,6 +97,6 @@ def _send(name: str, subject: Mapping[str, Any] | str, memory: object, number: s
     task.apply_async((subject,), {"deployment": memory}, task_id=number, **options)
 
 
-def _dispatch(parcel: Parcel) -> None:
-    for fault in parcel.send().values():
+def _dispatch(outgoing: SendBatch) -> None:
+    for fault in outgoing.send().values():
         raise TemporaryError(f"SQS has not taken a task: {brief(fault)}") from fault

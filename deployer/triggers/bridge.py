@@ -1,4 +1,4 @@
-"""The bridge: from the events queue to the workers' task queues, and nothing else.
+"""Hand events on from the events queue to the workers' task queues, and do nothing else.
 
 An event's message is deleted when every task queue has taken its task, or when the event is not for us.
 What cannot be understood is left, so that the queue's redrive policy takes it to the dead-letter queue.
@@ -13,19 +13,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-from kombu.exceptions import OperationalError
-
+from deployer.aws.errors import translated
+from deployer.aws.sqs import BATCH, LONGEST_POLL
+from deployer.errors import DeployerError
 from deployer.observability.logs import about
 from deployer.observability.outage import Outage
 from deployer.triggers import events
 
 log = logging.getLogger(__name__)
 
-WAIT_SECONDS = 20  # SQS's longest poll
-BATCH = 10  # SQS's largest batch
-
-UNREACHABLE = (BotoCoreError, ClientError, OperationalError)
 
 Send = Callable[[Sequence[events.Deploy]], Mapping[int, Exception]]
 
@@ -76,14 +72,14 @@ class Bridge:
                 self.begun = time.monotonic()
             except _Stopped:
                 break
-            except UNREACHABLE as fault:
+            except DeployerError as fault:
                 self._pause(fault)
             else:
                 self._outage.worked()
         log.info("Bridge stopped")
 
     def turn(self) -> None:
-        """One poll and what it brought."""
+        """Poll once and hand on what it brought."""
         messages = self._receive()
         done: list[Mapping[str, Any]] = []
         pushes: list[tuple[Mapping[str, Any], events.Deploy]] = []
@@ -112,12 +108,13 @@ class Bridge:
     def _receive(self) -> Sequence[Mapping[str, Any]]:
         self._polling = not self._stopping
         try:
-            answer = self._sqs.receive_message(
-                QueueUrl=self._queue_url,
-                MaxNumberOfMessages=BATCH,
-                WaitTimeSeconds=WAIT_SECONDS,
-                MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
-            )
+            with translated("sqs:ReceiveMessage", f"from {self._queue_url}"):
+                answer = self._sqs.receive_message(
+                    QueueUrl=self._queue_url,
+                    MaxNumberOfMessages=BATCH,
+                    WaitTimeSeconds=LONGEST_POLL,
+                    MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
+                )
         finally:
             self._polling = False
         self.polled_at = time.monotonic()
@@ -125,7 +122,7 @@ class Bridge:
         return messages
 
     def _read(self, message: Mapping[str, Any]) -> events.Deploy | events.Ignore | events.Reject:
-        """What a message says; all but pushes are counted and logged."""
+        """Parse a message; count and log all but pushes."""
         attributes = message.get("Attributes") or {}
         event = events.parse(message.get("Body") or "", accept=self._accept, sent_at=_sent_at(attributes))
         match event:
@@ -148,7 +145,7 @@ class Bridge:
     def _hand_on(
         self, pushes: Sequence[tuple[Mapping[str, Any], events.Deploy]], done: list[Mapping[str, Any]]
     ) -> Exception | None:
-        """Send pushes, and add to `done` the messages of those taken; why SQS has not taken another."""
+        """Send pushes and add to `done` the messages of those taken; return why SQS has not taken another."""
         if not pushes:
             return None
         unreachable: Exception | None = None
@@ -160,7 +157,7 @@ class Bridge:
                 with about(event=event.id):
                     log.info("Push of %s, %s", event.image, event.digest or "no digest")
                 self._counted(event.kind)
-            elif isinstance(fault, UNREACHABLE):
+            elif isinstance(fault, DeployerError):
                 # The others of the batch were taken; this one comes back by itself.
                 unreachable = fault
             else:
@@ -172,7 +169,8 @@ class Bridge:
         if not messages:
             return
         entries = [{"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(messages)]
-        answer = self._sqs.delete_message_batch(QueueUrl=self._queue_url, Entries=entries)
+        with translated("sqs:DeleteMessage", f"from {self._queue_url}"):
+            answer = self._sqs.delete_message_batch(QueueUrl=self._queue_url, Entries=entries)
         for failed in answer.get("Failed") or ():
             # It comes again and leads to a task of the same id, which finds nothing to do.
             log.warning("A message was not deleted and will come again: %s", failed.get("Message"))

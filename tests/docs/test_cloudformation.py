@@ -46,12 +46,11 @@ EXPLAINED = {
 }
 # Which module of the package makes which calls; kombu's `send_message` is not ours to see.
 IN_SOURCE = {
-    "app": {"sqs:GetQueueUrl"},
+    "sqs": {"sqs:GetQueueUrl", "sqs:SendMessageBatch"},
     "bridge": {"sqs:ReceiveMessage", "sqs:DeleteMessageBatch"},
     "channel": {"sqs:ReceiveMessage"},
-    "polling": {"sqs:DeleteMessage", "sqs:ChangeMessageVisibility"},
+    "settling": {"sqs:DeleteMessage", "sqs:ChangeMessageVisibility"},
     "queue": {"sqs:SendMessageBatch"},
-    "batching": {"sqs:SendMessageBatch"},
     "credentials": {"ecr:GetAuthorizationToken", "ecr:DescribeImages"},
     "accounts": {"sts:AssumeRole"},  # only where DEPLOYER_ASSUME_ROLES names a role, which must let us
     "doctor": {

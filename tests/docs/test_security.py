@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paths import ROOT
 
-from deployer.broker import monitoring
+from deployer.broker import control
 from deployer.broker.results import OptionalRedisBackend
 from deployer.model.deployment import Outcome, Report, Request, Watch
 from deployer.model.image import Image
@@ -210,7 +210,7 @@ def configured():
 import json
 from deployer import tasks
 from deployer.app import app
-from deployer.broker.monitoring import Monitoring
+from deployer.broker.redis import Monitoring
 redis = app.backend.connparams
 print(json.dumps({
     "content": app.conf.accept_content + app.conf.result_accept_content,
@@ -259,7 +259,7 @@ def test_what_redis_may_tell_a_worker_deploys_nothing():
         "disable_events", "enable_events", "heartbeat", "rate_limit", "revoke", "revoke_by_stamped_headers",
         "shutdown",
     }  # fmt: skip
-    assert set(Panel.data) - set(monitoring.OFF) - looks - does_less == set()
+    assert set(Panel.data) - set(control.OFF) - looks - does_less == set()
 
 
 def test_a_forged_result_runs_nothing_where_it_is_read(tmp_path):

@@ -21,7 +21,9 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 from paths import ROOT
 
-from deployer.broker import channel, polling
+from deployer.aws.sqs import region_of
+from deployer.broker import channel
+from deployer.broker.task import DurableTask
 
 pytestmark = pytest.mark.real
 ALLOWED = {"ReceiveMessage", "SendMessage", "DeleteMessage", "ChangeMessageVisibility"}
@@ -340,7 +342,7 @@ def test_every_delay_is_the_queues(
     monkeypatch.setattr(celery.Task, "apply_async", lambda self, args, kwargs, **o: sent.update(o))
     app = Celery("delays")
 
-    @app.task(base=channel.DurableTask)
+    @app.task(base=DurableTask)
     def task() -> None: ...
 
     task.apply_async(**{key: value() if callable(value) else value for key, value in options.items()})
@@ -402,4 +404,4 @@ def test_nothing_is_said_to_sqs_before_it_is_needed() -> None:
     ],
 )
 def test_the_region_of_a_queue_is_in_its_url(url: str, region: str | None) -> None:
-    assert polling.region_of(url).get("region") == region
+    assert region_of(url).get("region") == region

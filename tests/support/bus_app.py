@@ -12,6 +12,7 @@ from typing import Any
 from celery import Celery
 
 from deployer.broker import channel
+from deployer.broker.task import DurableTask
 
 channel.register()
 app = Celery("bus_app")
@@ -43,21 +44,21 @@ def note(**what: Any) -> None:
         trace.write(json.dumps({"at": time.time(), **what}) + "\n")
 
 
-@app.task(base=channel.DurableTask)
+@app.task(base=DurableTask)
 def run(name: str, seconds: float = 0) -> None:
     note(name=name, step="begun")
     time.sleep(seconds)
     note(name=name, step="ended")
 
 
-@app.task(base=channel.DurableTask, bind=True, max_retries=3)
+@app.task(base=DurableTask, bind=True, max_retries=3)
 def run_again(self: Any, name: str, countdown: float) -> None:
     note(name=name, step=f"try {self.request.retries}")
     if not self.request.retries:
         raise self.retry(countdown=countdown)
 
 
-@app.task(base=channel.DurableTask)
+@app.task(base=DurableTask)
 def die_once(name: str) -> None:
     again = os.environ["BUS_TRACE"] + name
     note(name=name, step="begun")

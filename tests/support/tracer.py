@@ -51,7 +51,7 @@ class Worker:
         for module in (tasks, fan_out):
             monkeypatch.setattr(module, "deployer", lambda: self.deployer)
         monkeypatch.setattr(fan_out, "swarm", lambda: swarm)
-        monkeypatch.setattr(fan_out, "Parcel", lambda: parcel)
+        monkeypatch.setattr(fan_out, "SendBatch", lambda: parcel)
         notifier = SimpleNamespace(tell=lambda report, task: self.told.append(report))
         monkeypatch.setattr(tasks, "notifier", lambda: notifier)
         ends = ToldEnds()

@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from deployer.broker.batching import BATCH, send_batch
-from deployer.errors import TemporaryError, brief
+from deployer.aws.errors import code_of, translated
+from deployer.aws.sqs import BATCH, send_batch
+from deployer.errors import AccessDeniedError, DeployerError, TemporaryError
 from deployer.observability.outage import Outage
 
 log = logging.getLogger(__name__)
@@ -26,7 +25,7 @@ AT_ONCE = 8  # requests; boto3 keeps ten connections
 
 
 class Outbox:
-    """The events queue, as far as events are put on it. May be used by several threads.
+    """The events queue, as far as events are put on it; several threads may use it.
 
     Args:
         sqs: a boto3 SQS client.
@@ -53,14 +52,15 @@ class Outbox:
                 entries = [{"Id": str(i), "MessageBody": json.dumps(event)} for i, event in enumerate(batch)]
                 if refused := send_batch(self._sqs, self._url, entries):
                     raise TemporaryError(f"SQS has not taken an event: {next(iter(refused.values()))}")
-        except (BotoCoreError, ClientError) as fault:
-            if isinstance(fault, ClientError) and "AccessDenied" in fault.response["Error"].get("Code", ""):
-                self._denied = f"events are refused: {brief(fault)}"
-            raise TemporaryError(brief(fault)) from fault
+        except AccessDeniedError as fault:
+            self._denied = f"events are refused: {fault}"
+            raise TemporaryError(str(fault)) from fault
+        except DeployerError as fault:
+            raise TemporaryError(str(fault)) from fault
         self._asked_at, self._silent, self._denied = time.monotonic(), None, None
 
     def ill(self) -> str | None:
-        """Why the queue takes no events, None if it does; SQS is asked at most every few seconds."""
+        """Return why the queue takes no events, None if it does; ask SQS at most every few seconds."""
         with self._asking:
             if self._asked_at is None or time.monotonic() - self._asked_at > FRESH:
                 self._silent = self._ask()
@@ -73,11 +73,12 @@ class Outbox:
 
     def _ask(self) -> str | None:
         try:
-            # Refused for its form, once SQS has seen that we may send.
-            self._sqs.send_message_batch(QueueUrl=self._url, Entries=[])
-        except (BotoCoreError, ClientError) as fault:
-            if not _is_empty_batch(fault):
-                return f"the events queue does not take messages: {brief(fault)}"
+            with translated("sqs:SendMessage", f"to {self._url}"):
+                # Refused for its form, once SQS has seen that we may send.
+                self._sqs.send_message_batch(QueueUrl=self._url, Entries=[])
+        except DeployerError as fault:
+            if "EmptyBatch" not in code_of(fault.__cause__):
+                return f"the events queue does not take messages: {fault}"
         return None
 
 
@@ -104,7 +105,3 @@ async def in_thread(work: Callable[[], T]) -> T:
 
     threading.Thread(target=run, name="webhook", daemon=True).start()
     return await done
-
-
-def _is_empty_batch(fault: Exception) -> bool:
-    return isinstance(fault, ClientError) and "EmptyBatch" in str(fault.response.get("Error", {}).get("Code"))

@@ -6,9 +6,9 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
-from kombu.exceptions import OperationalError
 from paths import SAMPLES
 
+from deployer.errors import TemporaryError
 from deployer.observability.outage import LONGEST_BACKOFF, Outage
 from deployer.triggers.bridge import Bridge
 
@@ -52,7 +52,7 @@ def one_by_one(send):
         for place, event in enumerate(pushes):
             try:
                 send(event)
-            except OperationalError as fault:
+            except TemporaryError as fault:
                 failed[place] = fault
         return failed
 
@@ -64,7 +64,7 @@ def run(queue, send):
     for _ in range(len(queue.waiting) // 10 + 1):
         try:
             bridge.turn()
-        except OperationalError:
+        except TemporaryError:
             continue
     return bridge
 
@@ -91,7 +91,7 @@ def test_a_push_that_the_task_queue_does_not_take_is_left_and_the_others_are_not
 
     def send(event):
         if event.image.tag == "latest":
-            raise OperationalError("no")
+            raise TemporaryError("no")
         sent.append(event)
 
     run(queue, send)
@@ -147,7 +147,7 @@ def test_no_body_whatever_stops_the_bridge_or_loses_a_push(drawn):
 
     def send(event):
         if not next(verdicts):
-            raise OperationalError("the queue does not take it")
+            raise TemporaryError("the queue does not take it")
         taken.append(event)
 
     run(queue, send)

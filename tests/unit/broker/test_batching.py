@@ -7,7 +7,8 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployer.broker.batching import BATCH, MAX_BYTES, Parcel, client_for_sending
+from deployer.broker.batching import BATCH, MAX_BYTES, SendBatch, client_for_sending
+from deployer.errors import AccessDeniedError
 
 URL = "https://sqs.example/queue"
 
@@ -43,11 +44,11 @@ class Sqs:
 
 
 def gathered(sqs, bodies, **more):
-    parcel = Parcel()
+    batch = SendBatch()
     for key, body in enumerate(bodies):
-        with parcel.gather(key):
+        with batch.gather(key):
             client_for_sending(sqs).send_message(QueueUrl=URL, MessageBody=body, **more)
-    return parcel
+    return batch
 
 
 @given(st.lists(st.integers(1, MAX_BYTES * 2), max_size=35))
@@ -73,7 +74,11 @@ def test_what_sqs_does_not_take_is_told_by_its_key_and_the_others_arrive(count, 
 
 def test_a_request_that_fails_fails_all_of_it():
     fault = ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "SendMessageBatch")
-    assert gathered(Sqs(fault=fault), ["a", "b"]).send() == {0: fault, 1: fault}
+    failed = gathered(Sqs(fault=fault), ["a", "b"]).send()
+    assert {key: (type(why), why.__cause__) for key, why in failed.items()} == {
+        0: (AccessDeniedError, fault),
+        1: (AccessDeniedError, fault),
+    }
 
 
 def test_what_an_answer_does_not_name_was_not_taken():
@@ -82,21 +87,21 @@ def test_what_an_answer_does_not_name_was_not_taken():
 
 
 def test_a_key_under_which_nothing_was_sent_was_not_taken():
-    sqs, parcel = Sqs(), Parcel()
-    with parcel.gather(0):
+    sqs, batch = Sqs(), SendBatch()
+    with batch.gather(0):
         client_for_sending(sqs).send_message(QueueUrl=URL, MessageBody="a")
-    with parcel.gather(1):
+    with batch.gather(1):
         pass
-    assert set(parcel.send()) == {1}
+    assert set(batch.send()) == {1}
     assert sqs.taken == ["a"]
 
 
 def test_a_request_goes_to_one_queue():
-    sqs, parcel = Sqs(), Parcel()
+    sqs, batch = Sqs(), SendBatch()
     for key, url in enumerate((URL, URL + "-2", URL + "-2")):
-        with parcel.gather(key):
+        with batch.gather(key):
             client_for_sending(sqs).send_message(QueueUrl=url, MessageBody=str(key))
-    assert parcel.send() == {}
+    assert batch.send() == {}
     assert sqs.urls == [URL, URL + "-2"]
     assert [len(request) for request in sqs.requests] == [1, 2]
 
@@ -108,8 +113,8 @@ def test_a_delay_goes_along():
 
 
 def test_what_other_threads_send_meanwhile_goes_out_by_itself():
-    sqs, parcel = Sqs(), Parcel()
-    with parcel.gather(0):
+    sqs, batch = Sqs(), SendBatch()
+    with batch.gather(0):
         other = threading.Thread(
             target=lambda: client_for_sending(sqs).send_message(QueueUrl=URL, MessageBody="other")
         )
@@ -117,5 +122,5 @@ def test_what_other_threads_send_meanwhile_goes_out_by_itself():
         other.join()
     client_for_sending(sqs).send_message(QueueUrl=URL, MessageBody="later")
     assert sqs.alone == ["other", "later"]
-    assert set(parcel.send()) == {0}
+    assert set(batch.send()) == {0}
     assert not sqs.taken
