@@ -5,6 +5,13 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+LISTENERS = {"flower", "events"}
+COMMANDS = {*LISTENERS, "worker", "beat", "inspect", "control", "call", "multi", "shell"}  # of `celery`
+LISTENERS_NEED_REDIS = (
+    "DEPLOYER_REDIS_URL is not set, and SQS carries no events for `celery {}`; set it for the workers too, "
+    "for example DEPLOYER_REDIS_URL=redis://:password@redis:6379/0"
+)
+
 
 def __getattr__(name: str) -> Any:
     """Give `celery -A deployer` its app, and a wrong setting as one line instead of a stack trace."""
@@ -13,11 +20,14 @@ def __getattr__(name: str) -> Any:
     from deployer.app import app, task_queues
     from deployer.errors import SettingsError
 
+    command = next((word for word in sys.argv[1:] if word in COMMANDS), None)
     try:
         task_queues()
     except SettingsError as fault:
         raise SystemExit(f"deployer: {fault}") from None
-    if "flower" in sys.argv:
+    if command in LISTENERS and not app.conf.monitoring_secret_url:
+        raise SystemExit(f"deployer: {LISTENERS_NEED_REDIS.format(command)}")
+    if command == "flower":
         from deployer.observability.flower import set_defaults
 
         set_defaults()

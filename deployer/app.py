@@ -102,6 +102,13 @@ def _prepare_worker(**_: Any) -> None:
         raise SystemExit(f"deployer: {fault}") from None
 
 
+@signals.beat_init.connect
+def _control_beat(sender: Any, **_: Any) -> None:
+    from deployer.broker.beat import use_redis  # nobody but beat needs it
+
+    use_redis(sender)
+
+
 @signals.worker_shutdown.connect
 def _send_notifications(**_: Any) -> None:
     notifier().flush(FLUSH_SECONDS)

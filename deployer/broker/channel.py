@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import boto3
@@ -126,6 +126,7 @@ class Channel(SQS.Channel):
         try:
             payload = self._message_to_python(message, queue, self._new_queue(queue))
             self._check(payload)
+            payload["properties"]["delivery_info"]["redelivered"] = settling.receptions(message) > 1
             callback(payload)
         except Exception as fault:  # noqa: BLE001 - an exception would end the worker
             # Celery would delete some of these. Left alone, they reach the dead-letter queue.
@@ -168,8 +169,14 @@ class Channel(SQS.Channel):
         self._release(delivery_tag, settling.deletion)
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Give a message back at once (requeue), or leave it to the queue's redrive policy."""
-        self._release(delivery_tag, settling.return_of if requeue else None)
+        """Give a message back, a little later each time, or leave it to the queue's redrive policy."""
+        message = self._held.get(delivery_tag)
+        if message is None or not requeue:
+            self._release(delivery_tag, None)
+            return
+        # At once, a task that always gives itself back would spin.
+        delay = settling.requeue_delay(message.delivery_info["sqs_message"])
+        self._release(delivery_tag, partial(settling.return_of, seconds=delay))
 
     def _release(self, delivery_tag: str, then: Callable[..., Callable[[], Any]] | None) -> None:
         message = self._held.get(delivery_tag)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 SETTLE_BACKOFF = 2.0  # seconds between two tries to delete a message
 SETTLE_PATIENCE = 120.0  # seconds of trying: after the visibility timeout it is no use any more
+LONGEST_REQUEUE = 300  # seconds
 STALE_HANDLE = {"InvalidParameterValue", "ReceiptHandleIsInvalid"}
 
 
@@ -63,10 +64,21 @@ def deletion(client: Any, url: str, handle: str) -> Callable[[], Any]:
     return partial(client.delete_message, QueueUrl=url, ReceiptHandle=handle)
 
 
-def return_of(client: Any, url: str, handle: str) -> Callable[[], Any]:
-    """Return the request that makes a message visible again at once."""
+def return_of(client: Any, url: str, handle: str, seconds: int = 0) -> Callable[[], Any]:
+    """Return the request that makes a message visible again, at once or after some seconds."""
     change = client.change_message_visibility
-    return partial(change, QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
+    return partial(change, QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=seconds)
+
+
+def receptions(message: Mapping[str, Any]) -> int:
+    """Return how often a message has been received, this time included; 1 if SQS does not say."""
+    count = str((message.get("Attributes") or {}).get("ApproximateReceiveCount", ""))
+    return max(1, int(count)) if count.isdecimal() else 1
+
+
+def requeue_delay(message: Mapping[str, Any]) -> int:
+    """Return the seconds after which a message that a task gave back comes again: 1, 2, 4, …"""
+    return min(LONGEST_REQUEUE, 1 << min(receptions(message) - 1, 10))
 
 
 def fault_of(request: Callable[[], Any]) -> Exception | None:
