@@ -14,6 +14,11 @@ from deployer.errors import InvalidReferenceError
 DOCKER_HUB = "docker.io"
 HUB_ALIASES = ("index.docker.io", "registry-1.docker.io")  # the hosts that clients really talk to
 DEFAULT_TAG = "latest"
+IMAGE_CONFIGS = (
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+)
+"""The media types of a manifest's config by which it is the manifest of an image."""
 MAX_NAME = 255  # characters of host, "/" and repository; newer engines count the repository alone
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
@@ -23,6 +28,9 @@ _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")
 _ENGINE_ID = re.compile(r"[a-f0-9]{64}")
+# What cosign and the referrers' tag scheme of OCI's distribution specification attach to an image.
+_COMPANION_TAG = re.compile(r"sha(?:256|512)-[0-9a-f]{32,}(?:[._-].*)?")
+_ALGORITHMS = ("sha256", "sha512")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = re.compile(r"[a-z]{2,8}(?:-[a-z]{1,16}){1,3}-[0-9]{1,2}")
 _ECR_HOST = re.compile(r"([0-9]{12})\.dkr([.-])ecr(-fips)?\.([a-z0-9-]+)\.([a-z0-9.-]+)")
@@ -53,6 +61,11 @@ def is_repository(text: str) -> bool:
 def is_tag(text: str) -> bool:
     """Whether a text is a tag."""
     return _TAG.fullmatch(text) is not None
+
+
+def is_companion_tag(text: str) -> bool:
+    """Return whether a tag names a signature, an attestation or an SBOM of another image, and no image."""
+    return _COMPANION_TAG.fullmatch(text) is not None
 
 
 def is_digest(text: str) -> bool:
@@ -141,8 +154,8 @@ class Image:
         name, colon, tag = rest.rpartition(":")
         if not colon or "/" in tag:  # no tag: the colon, if there is one, begins a port
             name, colon, tag = rest, "", ""
-        if not (at or colon) and _ENGINE_ID.fullmatch(name):
-            raise _invalid(text, "64 hexadecimal digits are an id of the engine")
+        if not at and (is_digest(text) or _ENGINE_ID.fullmatch(text)):
+            raise _invalid(text, "it is the id of an image on one machine")
         parts = (*_split(name), tag if colon else None, digest if at else None)
         fault = _fault(*parts)
         if fault:
@@ -173,7 +186,7 @@ class Image:
         # docker.io/localhost/x must not become localhost/x, another registry's; nor may the name
         # become one that is taken for an id.
         same = _split(short) == (self.host, self.repository) and not _ENGINE_ID.fullmatch(short)
-        return short if same else full
+        return short if same and short not in _ALGORITHMS else full
 
     @property
     def followed_tag(self) -> str | None:

@@ -1,16 +1,16 @@
-"""What makes one tag newer than another, and which one of many wins. Pure."""
+"""The order of tags: what makes one newer than another, and the words that say so. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from deployer.policies.versions import Version
+from deployer.policies.versions import version_key
 
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
@@ -47,18 +47,26 @@ class Tag:
     digest: str | None = None
 
 
+Verdicts = tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """The tag to follow, and why."""
 
     tag: str  # maybe the one that runs already
     reason: str  # one line for people
-    verdicts: tuple[tuple[str, str], ...]  # every tag and why it lost or won, best first
+    explain: Callable[[], Verdicts] = field(repr=False, compare=False)
+
+    @property
+    def verdicts(self) -> Verdicts:
+        """Every tag and why it lost or won, best first; of many tags this takes a while."""
+        return self.explain()
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a tag that may be followed stands."""
+class Candidate:
+    """A tag that may be followed."""
 
     tag: str
     key: Any  # its place in the order: comparable with the other tags' of one ranking
@@ -71,7 +79,7 @@ class Place:
 
 
 def key_of(order: Order, tag: Tag, text: str | None) -> Any:
-    """The place of a tag in an order, to compare with the others'; None if it has none (`NO_KEY` says why).
+    """Return the place of a tag in an order, or None if it has none (`NO_KEY` says why).
 
     Args:
         order: any.
@@ -81,8 +89,7 @@ def key_of(order: Order, tag: Tag, text: str | None) -> Any:
     if order is Order.PUSH:
         return tag.pushed_at
     if order is Order.SEMVER:
-        version = Version.of(text or "")
-        return version.key if version else None
+        return version_key(text or "")
     if order is Order.NUMERICAL:
         return Decimal(text) if text and _NUMBER.fullmatch(text) else None
     return text
@@ -94,49 +101,50 @@ class Ranking:
 
     order: Order
     current: str
-    here: Any = None  # its place in the order; None if it has none
+    current_key: Any = None  # its place in the order; None if it has none
     listed: bool = True  # the registry knows it
     foreign: bool = False  # the policy does not take the tag that runs: an equal one counts as newer
     blocked: str | None = None  # why nothing can count as newer
 
-    def newer(self, place: Place) -> bool:
-        """Whether a tag is newer than the one that runs; with no place in the order, every one is."""
+    def newer(self, key: Any) -> bool:
+        """Return whether a tag is newer than the one that runs; with no place in the order, every one is."""
         if self.blocked:
             return False
-        return bool(self.here is None or place.key > self.here or (self.foreign and place.key == self.here))
+        current = self.current_key
+        return bool(current is None or key > current or (self.foreign and key == current))
 
-    def choose(self, places: Sequence[Place], refused: Mapping[str, str]) -> Choice:
-        """The newest place, or the tag that runs if none is newer.
-
-        Args:
-            places: tags that may be followed, without the one that runs.
-            refused: tags that may not, and why.
-        """
-        ranked = sorted(places, key=lambda place: place.rank, reverse=True)
-        newer = [place for place in ranked if self.newer(place)]
-        verdicts = [
-            *((place.tag, self._won_or_lost(place, newer[0])) for place in newer),
-            (self.current, "the tag that runs" + ("" if self.listed else "; the registry does not list it")),
-            *((place.tag, self._not_newer(place)) for place in ranked if not self.newer(place)),
-            *sorted(refused.items()),
-        ]
-        return Choice(newer[0].tag if newer else self.current, self._reason(len(newer)), tuple(verdicts))
-
-    def _reason(self, count: int) -> str:
+    def reason(self, found: bool) -> str:
+        """Return the reason for the choice of the newest tag, or of the one that runs."""
         if self.blocked:
             return f"no tag counts as newer than {self.current}: {self.blocked}"
-        if not count:
+        if not found:
             return f"no tag that may be followed is newer than {self.current}"
-        return f"{_BEST[self.order]} of {count} that may follow {self.current}"
+        return f"{_BEST[self.order]} of those that may follow {self.current}"
 
-    def _won_or_lost(self, place: Place, winner: Place) -> str:
-        if place is winner:
+    def verdicts(self, candidates: Sequence[Candidate], refused: Mapping[str, str]) -> Verdicts:
+        """Return every tag and why it lost or won, best first.
+
+        Args:
+            candidates: tags that may be followed, without the one that runs.
+            refused: tags that may not, and why.
+        """
+        ranked = sorted(candidates, key=lambda candidate: candidate.rank, reverse=True)
+        newer = [candidate for candidate in ranked if self.newer(candidate.key)]
+        return (
+            *((candidate.tag, self._won_or_lost(candidate, newer[0])) for candidate in newer),
+            (self.current, "the tag that runs" + ("" if self.listed else "; the registry does not list it")),
+            *((c.tag, self._not_newer(c)) for c in ranked if not self.newer(c.key)),
+            *sorted(refused.items()),
+        )
+
+    def _won_or_lost(self, candidate: Candidate, winner: Candidate) -> str:
+        if candidate is winner:
             return f"chosen: {_BEST[self.order]}"
-        return f"equal to {winner.tag}" if place.key == winner.key else f"older than {winner.tag}"
+        return f"equal to {winner.tag}" if candidate.key == winner.key else f"older than {winner.tag}"
 
-    def _not_newer(self, place: Place) -> str:
+    def _not_newer(self, candidate: Candidate) -> str:
         if self.blocked:
             return "not known to be newer"
-        return (
-            f"equal to {self.current}, which runs" if place.key == self.here else f"older than {self.current}"
-        )
+        if candidate.key == self.current_key:
+            return f"equal to {self.current}, which runs"
+        return f"older than {self.current}"

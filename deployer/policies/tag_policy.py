@@ -24,23 +24,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import cached_property
 from typing import TypeVar
 
+from deployer.model.image import is_companion_tag
 from deployer.model.label_names import ALLOW_TAGS, IGNORE_TAGS, ORDER, POLICY, PRERELEASE
 from deployer.model.service import LabelError
 from deployer.policies import patterns
-from deployer.policies.ranking import NO_KEY, Choice, Order, Place, Ranking, Tag, key_of
+from deployer.policies.npm_range import Range
+from deployer.policies.policy_view import View
+from deployer.policies.ranking import Candidate, Order, Selection, Tag
 from deployer.policies.values import parse_flag
-from deployer.policies.versions import Range, Upgrades, Version
 
 MAX_TAG = 128  # characters, by the distribution grammar
 
-# What cosign and the referrers' tag scheme of OCI's distribution specification attach to an image.
-_ATTACHED = re.compile(r"sha(?:256|512)-[0-9a-f]{32,}(?:\..*)?")
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -118,37 +117,45 @@ class Policy:
         """Whether nothing is followed at all."""
         return self.kind is Kind.NONE
 
+    @property
+    def takes_all(self) -> bool:
+        """Whether prereleases are taken unless a label says otherwise."""
+        return self.kind is Kind.ALL
+
+    @property
+    def kept_numbers(self) -> int | None:
+        """How many leading numbers of a version must stay; None if a range or a pattern decides."""
+        return _KEPT.get(self.kind)
+
     def may_follow(self, current: str, tag: str) -> bool:
         """Whether a push of `tag` could matter to a service that runs `current`; quick and generous."""
         if self.off or tag == current:
             return not self.off
         if self.follows_tag:
             return False
-        view = _View(self, current, Tag(current, _LONG_AGO))
-        place = view.place(Tag(tag, _LONG_AGO))
-        return isinstance(place, Place) and (self.order is Order.PUSH or view.ranking.newer(place))
+        view = View(self, current, Tag(current, _LONG_AGO))
+        candidate = view.candidate(Tag(tag, _LONG_AGO))
+        if not isinstance(candidate, Candidate):
+            return False
+        return self.order is Order.PUSH or view.ranking.newer(candidate.key)
 
-    def choose(self, current: str, tags: Sequence[Tag]) -> Choice:
-        """The tag to follow among those that the registry lists, in whatever order; never an older one."""
+    def choose(self, current: str, tags: Sequence[Tag]) -> Selection:
+        """Return the tag to follow among those that the registry lists, in any order; never an older one."""
         listed: dict[str, Tag] = {}
         for tag in tags:
             known = listed.get(tag.name)
             listed[tag.name] = max(known, tag, key=_pushed) if known else tag
         if self.off or self.follows_tag:
-            why = "nothing is followed" if self.off else "only its own tag is followed"
-            verdicts = tuple((name, f"policy {self.text}: {why}") for name in sorted(listed))
-            return Choice(current, f"policy {self.text}: {why}", verdicts)
-        view = _View(self, current, listed.pop(current, None))
-        places = {name: view.place(tag) for name, tag in listed.items()}
-        choice = view.ranking.choose(
-            [place for place in places.values() if isinstance(place, Place)],
-            {name: fault for name, fault in places.items() if isinstance(fault, str)},
-        )
-        return replace(choice, reason=f"policy {self.text}: {choice.reason}")
+            why = f"policy {self.text}: {'nothing is' if self.off else 'only its own tag is'} followed"
+            return Selection(current, why, lambda: tuple((name, why) for name in sorted(listed)))
+        view = View(self, current, listed.pop(current, None))
+        best = view.best(listed.values())
+        reason = f"policy {self.text}: {view.ranking.reason(best is not None)}"
+        return Selection(best.tag if best else current, reason, lambda: view.verdicts(listed))
 
     def refuse(self, tag: str) -> str | None:
         """Why a tag may not be followed whatever stands beside it; None if it may."""
-        if len(tag) > MAX_TAG or _ATTACHED.fullmatch(tag):
+        if len(tag) > MAX_TAG or is_companion_tag(tag):
             return "no image: a signature, an attestation, an SBOM or no tag at all"
         if self.allow and not patterns.matches(self.allow, tag):
             return f"{ALLOW_TAGS} does not take it"
@@ -163,56 +170,6 @@ class Policy:
             return tag if match else None
         key: str | None = match["order" if "order" in self.pattern.groupindex else 1]
         return key
-
-
-@dataclass(frozen=True)
-class _View:
-    """The tags of a repository, as a policy sees them from the tag that a service runs."""
-
-    policy: Policy
-    current: str
-    tag: Tag | None  # what the registry says of it; None if it does not list it
-
-    @cached_property
-    def upgrades(self) -> Upgrades:
-        """Which versions may follow, where versions are what counts."""
-        policy, text = self.policy, self.policy.sort_key(self.current)
-        here = Version.of(text) if text is not None else None
-        prereleases = True if policy.kind is Kind.ALL and policy.prerelease is None else policy.prerelease
-        return Upgrades(here, _KEPT.get(policy.kind, 0), policy.range, prereleases)
-
-    @cached_property
-    def ranking(self) -> Ranking:
-        """How tags compare with the one that runs."""
-        policy, tag = self.policy, self.tag or Tag(self.current)
-        text = policy.sort_key(self.current)
-        # A version stays a version where the pattern does not take it: it must not go back either.
-        name = self.current if text is None and policy.order is Order.SEMVER else text
-        here = key_of(policy.order, tag, name)
-        blocked = None
-        if policy.order is Order.PUSH and here is None:
-            blocked = "the registry does not say when that was pushed"
-        if policy.kind in _KEPT and here is None:
-            blocked = "that is no version"
-        # A push often moves `latest` too, so that one never is older than the tag that it came with.
-        return Ranking(policy.order, self.current, here, self.tag is not None, text is None, blocked)
-
-    def place(self, tag: Tag) -> Place | str:
-        """Where a tag stands, or why it may not be followed."""
-        fault = self.policy.refuse(tag.name)
-        if fault:
-            return fault
-        text = self.policy.sort_key(tag.name)
-        if text is None:
-            return f"{self.policy.text} does not take it"
-        key = key_of(self.policy.order, tag, text)
-        if key is None:
-            return NO_KEY[self.policy.order].format(text)
-        if self.policy.order is not Order.SEMVER:
-            return Place(tag.name, key)
-        version = Version.of(text)
-        assert version is not None  # noqa: S101 - it has a key
-        return self.upgrades.refuse(version) or Place(tag.name, key, self.upgrades.likeness(version))
 
 
 def _pushed(tag: Tag) -> tuple[bool, datetime]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from deployer.aws.accounts import Accounts, Role
 from deployer.errors import AccessDeniedError, PermanentError
-from deployer.model.image import EcrRegistry, Image
+from deployer.model.image import IMAGE_CONFIGS, EcrRegistry, Image
 from deployer.policies.ranking import Tag
 from deployer.rollouts.ports import Credentials
 
@@ -36,10 +36,6 @@ MANIFESTS = {
     "application/vnd.docker.distribution.manifest.list.v2+json",
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.oci.image.index.v1+json",
-}
-CONFIGS = {
-    "application/vnd.docker.container.image.v1+json",
-    "application/vnd.oci.image.config.v1+json",
 }
 
 
@@ -213,7 +209,7 @@ def _is_image(detail: ImageDetailTypeDef) -> bool:
     manifest, artifact = detail.get("imageManifestMediaType"), detail.get("artifactMediaType")
     if "subjectManifestDigest" in detail:  # it belongs to another image
         return False
-    return manifest in {None, *MANIFESTS} and artifact in {None, "", manifest, *CONFIGS}
+    return manifest in {None, *MANIFESTS} and artifact in {None, "", manifest, *IMAGE_CONFIGS}
 
 
 def _configured(image: Image) -> Credentials | None:

@@ -18,7 +18,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from deployer.errors import InvalidReferenceError
-from deployer.model.image import Image, ecr_host, is_account, is_digest, is_region, is_repository, is_tag
+from deployer.model.image import (
+    IMAGE_CONFIGS,
+    Image,
+    ecr_host,
+    is_account,
+    is_companion_tag,
+    is_digest,
+    is_region,
+    is_repository,
+    is_tag,
+)
 from deployer.triggers.envelope import UnreadableError, quote, unwrap
 
 if TYPE_CHECKING:
@@ -32,12 +42,6 @@ WEBHOOK = "deployer.webhook"
 """The source of an event that our webhook has made: its detail names the image in full."""
 
 MAX_EVENT = 100_000  # characters: base64 twice over, it still fits into SQS's 262,144 bytes
-_IMAGE_CONFIGS = (
-    "application/vnd.oci.image.config.v1+json",
-    "application/vnd.docker.container.image.v1+json",
-)
-# Signatures, attestations and referrers of an image, under a tag made of its digest.
-_COMPANION_TAG = re.compile(r"sha(?:256|512)-[a-f0-9]{64}.*")
 _EVENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 _ID_NAMESPACE = uuid.UUID("5f0b5dc6-3bb0-5d0c-9f3e-6d2d34f0a1c7")
 
@@ -249,7 +253,7 @@ def _image(push: _Push) -> Image:
     if push.tag in (None, ""):
         # Also every platform's own manifest of a multi-arch push: only their index has the tag.
         raise _NoPushError(Ignore("untagged"))
-    if push.artifact not in (None, "", *_IMAGE_CONFIGS):
+    if push.artifact not in (None, "", *IMAGE_CONFIGS):
         raise _NoPushError(Ignore("not-an-image", quote(push.artifact)))
     host = push.host or ecr_host(
         _field(push.account, "account", "account", is_account),
@@ -257,7 +261,7 @@ def _image(push: _Push) -> Image:
     )
     repository = _field(push.repository, "repository-name", "repository", is_repository)
     tag = _field(push.tag, "image-tag", "tag", is_tag)
-    if _COMPANION_TAG.fullmatch(tag):
+    if is_companion_tag(tag):
         raise _NoPushError(Ignore("not-an-image", quote(tag)))
     try:
         return Image(host, repository, tag)

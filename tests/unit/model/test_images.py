@@ -8,6 +8,7 @@ from deployer.errors import InvalidReferenceError
 from deployer.model.image import (
     Image,
     is_account,
+    is_companion_tag,
     is_digest,
     is_region,
     is_repository,
@@ -60,6 +61,7 @@ INVALID = {
     "digest of md5": "nginx@md5:" + "a" * 32,
     "two digests": f"nginx@{SHA256}@{SHA256}",
     "id of the engine": HEX64,
+    "id of an image": f"sha256:{HEX64}",
     "leading slash": "/nginx",
     "trailing slash": "h.io/x/",
     "double slash": "h.io/x//y",
@@ -247,3 +249,23 @@ def test_same_repository(one, other, same):
 )
 def test_same_tag(one, other, same):
     assert Image.parse(one).same_tag(Image.parse(other)) is same
+
+
+def test_a_repository_whose_short_name_would_be_an_id_is_written_in_full():
+    image = Image("docker.io", "library/sha256", HEX64)
+    assert Image.parse(str(image)) == image
+
+
+@pytest.mark.parametrize(
+    ("tag", "companion"),
+    [
+        (f"sha256-{HEX64}", True),
+        (f"sha256-{HEX64}.sig", True),
+        (f"sha512-{HEX64}", True),
+        (f"sha256-{HEX64[:40]}.att", True),
+        ("sha256-abc", False),
+        (f"main-{HEX64}", False),
+    ],
+)
+def test_tags_of_signatures_and_the_like_are_no_images(tag, companion):
+    assert is_companion_tag(tag) is companion

@@ -83,6 +83,13 @@ def test_labels_decide_whether_a_service_is_touched(swarm, labels, rules, outcom
     assert bool(swarm.writes) is (outcome is Outcome.UPDATED)
 
 
+def test_a_service_that_runs_the_id_of_an_image_asks_no_registry(swarm, runs):
+    swarm.create("local", digest(1))
+    report = runs.run("local")
+    assert report.outcome is Outcome.IGNORED
+    assert "no valid reference" in report.reason
+
+
 def test_a_service_at_zero_replicas_is_updated_and_stays_at_zero(swarm, runs):
     swarm.create("asleep", pinned(1), replicas=0)
     swarm.push(WEB, digest(2))
