@@ -71,7 +71,10 @@ def rollback(service: str, yes: bool, wait: bool, timeout: float | None, as_json
 
 
 def _ready(wait: bool, timeout: float | None) -> float | None:
-    """Return how long to wait, once it is known that the deployment can be followed."""
+    """Return how long to wait, once the settings are known to be right and the end to be seen."""
+    from deployer import settings
+
+    settings.load()  # a misspelt one is told before anything that it may have led to
     seconds = options.patience(wait, timeout)
     if seconds is not None:
         follow.require_redis()

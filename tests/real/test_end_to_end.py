@@ -206,7 +206,7 @@ def test_one_bridge_feeds_the_queues_of_several_swarms(lab, queues):
     lab.aws.send(queues.events, json.dumps(lab.event(WEB, "sha256:" + "0" * 64)))
     wait_until(lambda: lab.aws.count(queues.tasks) == lab.aws.count(other.tasks) == 1, what="a task in each")
     wait_until(lambda: not lab.aws.count(queues.events), what="the event deleted")
-    assert bridge.stop() < 1
+    assert bridge.stop() < 5  # it polls for 20 s
 
 
 def test_without_redis_deployments_work(lab, queues):

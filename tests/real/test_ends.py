@@ -2,8 +2,10 @@
 
 import base64
 import json
+import re
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 from pushes import WEB, drained, on, publish, rolled_out
@@ -165,7 +167,11 @@ def test_twenty_pushes_during_a_roll_out_lead_to_one_more(lab, queues):
     rolled_out(lab, "web", on(newest), 60)
     drained(lab, queues, 90)
     assert worker.text.count("Updated service") == 2
-    assert worker.text.count("ended: superseded") == 19
+    ends = Counter(re.findall(r"ended: ([a-z-]+)", worker.text))
+    # Whose task writes v21, and who of the others sees it in time to tell more than "unchanged", is chance.
+    assert ends.total() == 21
+    assert set(ends) <= {"updated", "superseded", "unchanged"}, ends
+    assert ends["updated"]
     assert lab.page(8101) == "v21"
 
 
