@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from deployer.cli.context import honour_context
 from deployer.cli.exit_codes import ExitCode
 from deployer.errors import DeployerError, printable
 
@@ -18,6 +19,7 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         try:
+            honour_context()
             return command(*args, **kwargs)
         except KeyboardInterrupt:
             raise SystemExit(ExitCode.INTERRUPTED) from None

@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -79,8 +80,12 @@ def finish(result: Any, service: str, seconds: float | None, json: bool, asked_b
 
 
 def _entry(report: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("task", "service", "outcome", "reason", "image", "previous", "duration", "by", "event")
-    return {name: report.get(name) for name in names}
+    """Return the report in the shape of history's entries."""
+    from deployer.cli.names import who
+
+    usual = {"at": datetime.now(UTC), "by": "manual", "who": who()}
+    names = ("image", "previous", "duration", "event", "runs", "task", "service", "outcome", "reason")
+    return usual | {name: report.get(name) for name in names} | {"by": report.get("by") or "manual"}
 
 
 def _tell(report: Mapping[str, Any]) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from deployer.cli import follow, options
 from deployer.cli.faults import plainly
+from deployer.cli.names import who
 from deployer.errors import printable
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from deployer.model.service import Service
+    from deployer.rollouts.ledger import Hold, Ledger
 
 DEFAULT_REASON = "held by hand"
 
@@ -18,34 +26,95 @@ DEFAULT_REASON = "held by hand"
 @options.service_argument(required=False)
 @click.option("--all", "everything", is_flag=True, help="All services: a freeze.")
 @click.option("--reason", default=DEFAULT_REASON, show_default=True, help="Why; every held push repeats it.")
+@click.option("--for", "seconds", type=options.duration, metavar="DURATION", help="Until then: 90s, 15m, 2h.")
 @options.json_option
 @plainly
-def hold(service: str | None, everything: bool, reason: str, as_json: bool) -> None:
+def hold(service: str | None, everything: bool, reason: str, seconds: float | None, as_json: bool) -> None:
     """Deploy nothing to SERVICE, or to any service, until `deployer release`.
 
-    Asks the Swarm manager that DOCKER_HOST names. The hold is kept in the Swarm, outlives restarts and
-    `docker stack deploy`, and leaves a roll-out that is under way alone. A rollback by hand goes through.
+    Without SERVICE and --all: list who holds what, why, and since when. Asks the Swarm manager that
+    DOCKER_HOST names. The hold is kept in the Swarm, outlives restarts and `docker stack deploy`, and leaves
+    a roll-out that is under way alone. A rollback by hand goes through.
     """
     from deployer import app
     from deployer.cli import output
     from deployer.cli.names import find_service
-    from deployer.rollouts import ledger
+    from deployer.rollouts.ledger import set_freeze, set_hold
 
-    name, reason = _one(service, everything), reason.strip() or DEFAULT_REASON
-    labels = app.swarm().ledger().labels
+    now = datetime.now(UTC)
+    if not service and not everything:
+        _list(app.swarm().ledger(), now, as_json)
+        return
+    name = _one(service, everything)
+    new = _hold(reason.strip() or DEFAULT_REASON, now, seconds)
+    ledger = app.swarm().ledger()
     if name is None:
-        before = labels.get(ledger.FREEZE)
-        ledger.set_freeze(app.swarm(), reason)
+        before = ledger.freeze(now)
+        set_freeze(app.swarm(), new)
     else:
         found = find_service(name)
-        before = labels.get(ledger.HOLD + found.id)
-        ledger.set_hold(app.swarm(), found.name, reason, also=found.id)
+        before = ledger.own_hold(found.name, found.id, now)
+        set_hold(app.swarm(), found.name, new, also=found.id)
     if as_json:
-        output.as_json({"service": name, "reason": reason, "replaced": before})
+        output.as_json({"service": name, "hold": new, "replaced": before})
         return
-    if before and before != reason:
-        click.echo(printable(f"this replaces the hold {before!r}"), err=True)
-    click.echo(printable(f"{name or 'all services'}: held, {reason}"))
+    if before:
+        click.echo(printable(f"this replaces a hold: {_told(before)}"), err=True)
+    until = f" until {new.until}" if new.until else ""
+    click.echo(printable(f"{name or 'all services'}: held{until}, {new.reason}"))
+
+
+def _hold(reason: str, now: datetime, seconds: float | None) -> Hold:
+    from deployer.rollouts.ledger import Hold
+
+    until = None if seconds is None else (now + timedelta(seconds=seconds)).isoformat(timespec="seconds")
+    return Hold(reason, who(), now.isoformat(timespec="seconds"), until)
+
+
+def _told(hold: Hold) -> str:
+    return f"{hold}, since {hold.at}" if hold.at else str(hold)
+
+
+def _list(ledger: Ledger, now: datetime, as_json: bool) -> None:
+    """Print every hold by command."""
+    from deployer.cli import output
+    from deployer.rollouts.ledger import FREEZE, HOLD
+    from deployer.rollouts.ledger.holds import decode
+
+    found = [
+        (None if key == FREEZE else key.removeprefix(HOLD), hold)
+        for key in sorted(ledger.labels)
+        if (key == FREEZE or key.startswith(HOLD))
+        and (hold := decode(ledger.labels[key]))
+        and hold.lasts(now)
+    ]
+    if as_json:
+        output.as_json([{"service": name, "hold": hold, "replaced": None} for name, hold in found])
+    elif found:
+        output.show(*hold_lines(found, output.width()))
+    else:
+        click.echo("nothing is held by command")
+
+
+def hold_lines(found: Sequence[tuple[str | None, Hold]], width: int) -> tuple[Text, ...]:
+    """Return a table of holds.
+
+    Args:
+        found: services (None for all) with their holds.
+        width: of the terminal, in characters.
+    """
+    from deployer.cli.table import Column, fit
+
+    return fit(
+        [
+            Column("SERVICE", [name or "all services" for name, _ in found]),
+            Column("BY", [hold.by or "-" for _, hold in found], cut=True),
+            Column("SINCE", [hold.at or "-" for _, hold in found], drop=1),
+            Column("UNTIL", [hold.until or "released" for _, hold in found]),
+            Column("REASON", [hold.reason for _, hold in found], cut=True),
+        ],
+        width,
+    ).lines
 
 
 @click.command()
@@ -55,34 +124,35 @@ def hold(service: str | None, everything: bool, reason: str, as_json: bool) -> N
 @plainly
 def release(service: str | None, everything: bool, wait: bool, timeout: float | None, as_json: bool) -> None:
     """End a hold, and catch up with the newest push at once."""
-    from deployer import app
-    from deployer.cli.names import find_service
-    from deployer.rollouts import ledger
-
     name = _one(service, everything)
     seconds = options.patience(wait, timeout)
     if wait and name is None:
         raise click.UsageError("--wait follows one service, not all of them")
     if seconds is not None:
         follow.require_redis()
-    labels = app.swarm().ledger().labels
-    if name is None:
-        was_held = ledger.FREEZE in labels
-        ledger.set_freeze(app.swarm(), None)
-        released = [found for found in app.swarm().services() if found.image]
-    else:
-        released = [find_service(name)]
-        was_held = any(ledger.HOLD + key in labels for key in (released[0].name, released[0].id))
-        ledger.set_hold(app.swarm(), released[0].name, None, also=released[0].id)
-    read = app.swarm().ledger()
-    now = datetime.now(UTC)
-    held = {found.id: read.hold(found.name, found.id, now) for found in released}
-    told = [_release(found, _text(held[found.id]), was_held, name is None) for found in released]
+    released, was_held = _end(name)
+    told = [_release(found, held, was_held, name is None) for found, held in released]
     _say(told, seconds, as_json, "nothing was frozen" if name is None and not was_held else None)
 
 
-def _text(hold: object) -> str | None:
-    return str(hold) if hold else None
+def _end(name: str | None) -> tuple[list[tuple[Service, str | None]], bool]:
+    """End a hold; return the services that it held with what holds them still, and whether it was one."""
+    from deployer import app
+    from deployer.cli.names import find_service
+    from deployer.rollouts.ledger import set_freeze, set_hold
+
+    now, ledger = datetime.now(UTC), app.swarm().ledger()
+    if name is None:
+        was_held = ledger.freeze(now) is not None
+        set_freeze(app.swarm(), None)
+        released = [found for found in app.swarm().services() if found.image]
+    else:
+        released = [find_service(name)]
+        was_held = ledger.own_hold(released[0].name, released[0].id, now) is not None
+        set_hold(app.swarm(), released[0].name, None, also=released[0].id)
+    left = app.swarm().ledger()
+    holds = [left.hold(found.name, found.id, now) for found in released]
+    return [(one, str(held) if held else None) for one, held in zip(released, holds, strict=True)], was_held
 
 
 def _release(found: Any, held: str | None, was_held: bool, everything: bool) -> dict[str, Any]:
@@ -100,7 +170,7 @@ def _release(found: Any, held: str | None, was_held: bool, everything: bool) -> 
         return said | {"note": "was not held"}
     from deployer.tasks import update_service
 
-    sent = update_service.apply_async((found.name,), {"deployment": {"by": "release"}})
+    sent = update_service.apply_async((found.name,), {"deployment": {"by": "release", "who": who()}})
     return said | {"released": True, "task": getattr(sent, "id", None), "note": "released", "sent": sent}
 
 

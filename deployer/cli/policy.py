@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from deployer.cli import options, output
 from deployer.cli.faults import plainly
 
 
@@ -20,8 +21,11 @@ def policy() -> None:
 @click.option("--allow-tags", help="Label deployer.allow-tags.")
 @click.option("--ignore-tags", help="Label deployer.ignore-tags.")
 @click.option("--prerelease", help="Label deployer.prerelease.")
+@options.json_option
 @plainly
-def policy_test(policy: str, tags: tuple[str, ...], current: str | None, **labels: str | None) -> None:
+def policy_test(
+    policy: str, tags: tuple[str, ...], current: str | None, as_json: bool, **labels: str | None
+) -> None:
     """Show which of the tags POLICY would follow, and why; they count as pushed in the order given.
 
     A TAG may also be an image, of which its tag counts.
@@ -33,7 +37,11 @@ def policy_test(policy: str, tags: tuple[str, ...], current: str | None, **label
     tags = tuple(map(_tag, tags))
     current = _tag(current or tags[0])
     given = {f"deployer.{name.replace('_', '-')}": value for name, value in labels.items() if value}
-    for line in explain(Policy.of({"deployer.policy": policy} | given), current, tags):
+    lines = explain(Policy.of({"deployer.policy": policy} | given), current, tags)
+    if as_json:
+        output.as_json({"policy": policy, "current": current, "lines": lines})
+        return
+    for line in lines:
         click.echo(line)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 from deployer import __version__
+from deployer.cli import options, output
 from deployer.cli.faults import plainly
 
 
@@ -90,8 +91,9 @@ def webhook(host: str, port: int) -> None:
 
 
 @click.command()
+@options.json_option
 @plainly
-def health() -> None:
+def health(as_json: bool) -> None:
     """Say whether the worker or the bridge of this container is well; the exit code is 1 if it is not.
 
     For HEALTHCHECK: reads DEPLOYER_HEALTH_FILE, which the process writes every few seconds. A bridge that SQS
@@ -108,4 +110,5 @@ def health() -> None:
         raise SettingsError(
             "DEPLOYER_HEALTH_FILE is not set (the same file for the process and for this command)"
         )
-    click.echo(read(path, time.time()))
+    said = read(path, time.time())
+    output.as_json({"well": True, "said": said}) if as_json else click.echo(said)

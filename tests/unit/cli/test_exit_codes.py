@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from conftest import TASK, Result
 from paths import ROOT
+from sent_tasks import TASK, Result
 
 from deployer.cli import follow
 from deployer.cli.exit_codes import ExitCode, exit_code

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from in_memory import WEB, digest, pinned
 
 from deployer import app, tasks
-from deployer.cli import main
+from deployer.cli import holds, main
 from deployer.testing import FakeSwarm
 
 
@@ -18,6 +18,7 @@ def swarm(monkeypatch):
     for name in ("web", "api"):
         swarm.create(name, pinned(1))
     monkeypatch.setattr(app, "swarm", lambda: swarm)
+    monkeypatch.setattr(holds, "who", lambda: "alice")
     return swarm
 
 
@@ -53,9 +54,9 @@ def test_what_is_still_held_is_not_called_released(swarm, sent):
     call("hold", "api", "--reason", "audit")
     call("hold", "--all", "--reason", "night")
     told = call("release", "web").output
-    assert told == "web: still held: night (end it with `deployer release --all`)\n"
+    assert told == "web: still held: night (by alice) (end it with `deployer release --all`)\n"
     told = call("release", "--all").output
     assert "web: released\n" in told
-    assert "api: still held: audit (end it with `deployer release api`)\n" in told
+    assert "api: still held: audit (by alice) (end it with `deployer release api`)\n" in told
     assert sent == ["web"]
     assert call("release", "api").output == "api: released\n"
