@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from deployer import __version__
-from deployer.cli import act, holds, look, policy, serve
+from deployer.cli import act, holds, logs, look, policy, serve
 from deployer.cli.output import speak_any_locale
 
 
@@ -41,6 +41,7 @@ for _command in (
     look.history,
     look.explain,
     look.doctor,
+    logs.logs,
     policy.policy,
     serve.bridge,
     serve.webhook,

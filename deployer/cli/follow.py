@@ -89,9 +89,15 @@ def _entry(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tell(report: Mapping[str, Any]) -> None:
+    from deployer.cli.words import tag_and_digest
+
     took = report.get("duration")
     time_taken = f" ({took:.1f} s)" if isinstance(took, int | float) and took else ""
-    click.echo(printable(f"{report['service']}: {report['outcome']}, {report.get('reason')}{time_taken}"))
+    outcome, reason = report["outcome"], str(report.get("reason")).removeprefix("held: ")
+    # A rollback is told with the image that it has led to.
+    ran = report.get("runs") if outcome == "rolled-back" else None
+    runs = f", now {tag_and_digest(str(ran))}" if ran else ""
+    click.echo(printable(f"{report['service']}: {outcome}, {reason}{runs}{time_taken}"))
 
 
 def _end_of(result: Any, service: str, seconds: float) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def history_lines(entries: Sequence[Entry], width: int) -> list[Text]:
         entries: newest first.
         width: of the terminal, in characters.
     """
-    reasons = [shortened(entry.reason) for entry in entries]
+    reasons = [shortened(entry.reason).removeprefix("held: ") for entry in entries]
     roomy = width >= ROOM
     columns = [
         Column("WHEN", [when(e.at) for e in entries], [when(e.at)[5:] if e.at else "-" for e in entries]),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deployer.model.service import Service
     from deployer.rollouts.ledger import Hold, Ledger
 
-DEFAULT_REASON = "held by hand"
+DEFAULT_REASON = "no reason given"
 
 
 @click.command()

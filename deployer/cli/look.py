@@ -152,7 +152,8 @@ def explain(service: str, image: str | None, events: int, as_json: bool) -> None
         return
     output.show(*render.explanation(found), soft=True)
     for entry in past:
-        click.echo(printable(f"  event {entry.event}: {entry.outcome}, {shortened(entry.reason)}"))
+        reason = shortened(entry.reason).removeprefix("held: ")
+        click.echo(printable(f"  event {entry.event}: {entry.outcome}, {reason}"))
 
 
 def _recorded(service: str | None) -> tuple[list[Any], str]:

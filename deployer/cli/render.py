@@ -46,7 +46,7 @@ def behind_summary(survey: Survey) -> str:
 def explanation(explained: Explanation) -> Iterator[Text]:
     """Yield the lines of an explanation: the verdict first, then the rules in their order."""
     yield plain(f"{explained.service}: {shortened(explained.verdict)}", "bold")
-    if explained.rule:
+    if explained.rule and explained.outcome != "unchanged":
         yield plain(f"  decided by  {explained.rule}")
     yield plain(f"  runs        {explained.image or 'no image'}")
     yield plain(f"  follows     {explained.follows}")

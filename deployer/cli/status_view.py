@@ -149,15 +149,14 @@ def fitting(standings: Sequence[Standing], width: int, rows: int) -> list[Text]:
     if _height(lines, width) <= rows:
         return lines
     ranked = sorted(standings, key=lambda one: min([KINDS.index(why.kind) for why in one.why], default=99))
-    for kept in range(len(ranked) - 1, 0, -1):
+    kept = len(ranked)
+    while kept > 1 and _height(lines, width) >= rows:
+        kept -= 1
         lines = status_lines(sorted(ranked[:kept], key=lambda one: one.service), width)
-        if _height(lines, width) + 1 <= rows:
-            break
-    left = len(ranked) - kept
-    return [
-        *lines[: rows - 1],
-        Text(f"… {left} more; a taller terminal, or `deployer status SERVICE`, shows them", style="dim"),
-    ]
+    while len(lines) > 1 and _height(lines, width) >= rows:
+        lines.pop()
+    left = f"{len(ranked) - kept} more services" if kept < len(ranked) else "more"
+    return [*lines, Text(f"… {left}: needs a taller terminal, or `deployer status`", style="dim")]
 
 
 def _height(lines: Sequence[Text], width: int) -> int:

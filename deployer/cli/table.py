@@ -83,7 +83,7 @@ def _cut(columns: Sequence[Column], width: int) -> list[int]:
 
 
 def _line(cells: Sequence[str | Text], widths: Sequence[int]) -> Text:
-    line = Text(no_wrap=True, end="")
+    line = Text(no_wrap=True)
     for number, (cell, width) in enumerate(zip(cells, widths, strict=True)):
         text = plain(cell)
         text.truncate(width, overflow="ellipsis", pad=number < len(widths) - 1)

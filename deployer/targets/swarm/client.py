@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -61,6 +62,15 @@ class DockerEngine:
         """Return what the engine says of itself (`GET /info`)."""
         told: Raw = self._get("/info")
         return told
+
+    def logs(self, service_id: str, seconds: float) -> str:
+        """Return what the tasks of a service have logged in the last seconds."""
+        params = {"stdout": 1, "stderr": 1, "since": int(time.time() - seconds)}
+        with _Translated():
+            answer = self._engine.ask(f"/services/{_path(service_id)}/logs", params=params)
+        if answer.status >= 300:
+            raise self._refusal(answer)
+        return _frames(answer.body)
 
     def tasks(self, service_ids: Sequence[str]) -> Sequence[Raw]:
         """Return the tasks of services, with those of their recent past (five for each slot by default)."""
@@ -173,6 +183,17 @@ class _Translated:
             raise TemporaryError(f"{ENGINE} has changed, asking it anew: {fault}") from fault
 
 
+def _frames(body: bytes) -> str:
+    """Return the text of a stream of frames; each has eight bytes before it, its length in the last four."""
+    text, at = [], 0
+    while at + 8 <= len(body) and body[at] in (0, 1, 2):
+        end = at + 8 + int.from_bytes(body[at + 4 : at + 8])
+        text.append(body[at + 8 : end])
+        at = end
+    # A container with a terminal sends its text as it is.
+    return b"".join(text or [body]).decode(errors="replace")
+
+
 def _path(name: str) -> str:
     return quote(name, safe="")
 
@@ -233,3 +254,4 @@ class DockerSwarm(SwarmTarget):
         engine = DockerEngine()
         super().__init__(engine)
         self.info = engine.info
+        self.logs = engine.logs

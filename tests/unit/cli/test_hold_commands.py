@@ -21,7 +21,7 @@ def test_a_second_hold_says_what_it_replaces(swarm, call):
     assert re.fullmatch(
         r"this replaces a hold: audit until noon \(by alice@bastion\), since 20\S+\+00:00\n", done.stderr
     )
-    assert done.stdout == "web: held, held by hand\n"
+    assert done.stdout == "web: held, no reason given\n"
 
 
 def test_holds_are_listed_with_who_why_and_since_when(swarm, call):

@@ -47,7 +47,9 @@ def test_the_schema_is_one():
     Draft202012Validator.check_schema(SCHEMA)
 
 
-def test_what_only_looks(swarm, told):
+def test_what_only_looks(swarm, told, tmp_path):
+    log = tmp_path / "worker.log"
+    log.write_text("time=2026-01-01T00:00:00Z event=e1 task=t1 service=web\n")
     assert [one["service"] for one in told("status", "status")] == ["shop_api", "web"]
     swarm.push(WEB, digest(2))
     Runs(swarm).run()
@@ -59,6 +61,7 @@ def test_what_only_looks(swarm, told):
     assert told("explain", "explain", "web")["now"]["outcome"] == "held"
     assert told("deployments", "history")[0]["who"] == "alice@bastion"
     assert told("doctor", "doctor")
+    assert told("logs", "logs", "web", "--file", str(log))
     assert told("choice", "policy", "test", "semver:^1", "1.0.0", "1.1.0")["lines"]
     assert told("dry-run", "reconcile", "--dry-run")["behind"]
 
@@ -71,7 +74,7 @@ def test_what_acts(swarm, sent, redis, told):
     assert told("deployment", "update", "web", "--wait")["outcome"] == "failed"
     assert told("reconcile", "reconcile") == {"task": TASK}
     assert told("hold", "hold", "--all")["service"] is None
-    assert told("hold", "hold", "--all", "--reason", "night")["replaced"]["reason"] == "held by hand"
+    assert told("hold", "hold", "--all", "--reason", "night")["replaced"]["reason"] == "no reason given"
     assert [one["hold"]["by"] for one in told("holds", "hold")] == ["alice@bastion"]
     assert [one["released"] for one in told("release", "release", "--all")] == [True, True]
     assert told("release", "release", "web")[0]["note"] == "was not held"

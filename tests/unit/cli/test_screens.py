@@ -3,12 +3,14 @@
 `SCREENS=write python -m pytest tests/unit/cli/test_screens.py` writes them anew.
 """
 
+import io
 import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from rich.console import Console, Group
 
 from deployer.cli.history_view import hidden_line, history_lines
 from deployer.cli.render import behind_summary, behind_table, explanation
@@ -146,7 +148,23 @@ def test_a_screen_of_watch_says_what_is_cut_and_keeps_what_is_wrong():
     assert "more" in lines[-1]
 
 
+@pytest.mark.parametrize("rows", [1, 3, 6, 10, 20])
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_a_screen_of_watch_may_be_tiny(width, rows):
+    """D20: at 40x12 it was letters in columns."""
+    assert fitting(EVERYTHING, width, rows)[-1].plain.startswith("… ")
+    assert len(fitting(EVERYTHING[:1], width, rows)) <= max(rows, 2) + 1
+
+
 def test_a_reason_is_told_once_for_all_services_that_share_it():
     text = "\n".join(line.plain for line in status_lines(EVERYTHING, 80))
     assert text.count("cannot be reached") == 1
     assert f"shop_users, shop_files: {DOWN}" in text
+
+
+def test_the_lines_stay_lines_where_rich_groups_them():
+    """As `--watch` shows them; seen in a real terminal."""
+    out = io.StringIO()
+    lines = fitting(EVERYTHING[:2], 80, 24)
+    Console(file=out, width=80, force_terminal=False).print(Group(*lines))
+    assert [line.rstrip() for line in out.getvalue().splitlines()] == [line.plain for line in lines]
