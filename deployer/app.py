@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import random
 import time
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
@@ -18,10 +17,8 @@ from celery.utils.time import rate
 
 from deployer.aws import sqs
 from deployer.aws.client_config import bounded
-from deployer.broker import statistics
 from deployer.broker.app import MonitoredCelery
-from deployer.broker.task import NOT_SENT
-from deployer.errors import SettingsError, brief
+from deployer.errors import SettingsError
 from deployer.observability import health, logs, metrics, notifications
 from deployer.registries.credentials import Registries
 from deployer.reports import doctor
@@ -32,8 +29,6 @@ from deployer.settings import Settings, load
 from deployer.targets.swarm.client import DockerSwarm
 
 log = logging.getLogger(__name__)
-
-FLUSH_SECONDS = 3.0  # that a worker's end waits for notifications
 
 app = MonitoredCelery("deployer", include=["deployer.tasks"])
 app.config_from_object("celeryconfig")
@@ -48,16 +43,8 @@ def _log_as_set(loglevel: int | str | None = None, **_: Any) -> None:
     logs.configure(level, load().log_format)
 
 
-@signals.worker_ready.connect
-def _show_health(sender: Any, **_: Any) -> None:
-    """Tell HEALTHCHECK how this worker is."""
-    if path := load().health_file:
-        loop, quiet = health.LoopCheck(sender.hub.call_soon), health.silence(statistics.silent_seconds)
-        health.Heart(path, "worker", loop, quiet, health.stuck(statistics.longest_running)).start()
-
-
 def show_bridge(bridge: Any) -> None:
-    """Serve what Prometheus and HEALTHCHECK want to know of a bridge."""
+    """Serve a bridge's metrics and its health."""
     settings = load()
     if settings.metrics_address:
         metrics.watch(lambda: bridge.polled_at, lambda: 0)
@@ -74,7 +61,7 @@ def count_event(kind: str) -> None:
 
 @lru_cache(maxsize=1)
 def notifier() -> notifications.Notifier:
-    """Who tells people how deployments ended, one for the process.
+    """Return what notifies people of the ends of deployments, one for the process.
 
     Raises:
         SettingsError: DEPLOYER_NOTIFY_URLS or DEPLOYER_NOTIFY_TEMPLATE is wrong.
@@ -89,19 +76,6 @@ def notifier() -> notifications.Notifier:
     return notifications.Notifier(urls, settings.notify_template, counted=counted)
 
 
-@signals.worker_init.connect
-def _prepare_worker(**_: Any) -> None:
-    """Serve metrics and check what only the worker uses; a wrong setting ends it with one line."""
-    settings = load()
-    try:
-        notifier()
-        if settings.metrics_address:
-            metrics.watch(statistics.last_poll_at, statistics.in_flight, registries().issued)
-            metrics.serve(settings.metrics_address)
-    except SettingsError as fault:
-        raise SystemExit(f"deployer: {fault}") from None
-
-
 @signals.beat_init.connect
 def _control_beat(sender: Any, **_: Any) -> None:
     from deployer.broker.beat import use_redis  # nobody but beat needs it
@@ -109,52 +83,37 @@ def _control_beat(sender: Any, **_: Any) -> None:
     use_redis(sender)
 
 
-@signals.worker_shutdown.connect
-def _send_notifications(**_: Any) -> None:
-    notifier().flush(FLUSH_SECONDS)
-
-
 def credentials_age() -> timedelta:
-    """How old stored registry credentials may become."""
+    """Return the age at which stored registry credentials are renewed."""
     return timedelta(seconds=load().credentials_max_age)
 
 
 def reconcile_interval() -> timedelta:
-    """The time between two looks at all services; a day if nobody looks."""
+    """Return the time between two looks at all services; a day if there are none."""
     return timedelta(seconds=load().reconcile_interval or 86_400)
 
 
 def refresh_interval() -> timedelta:
-    """The time between two renewals of credentials."""
+    """Return the time between two renewals of credentials."""
     return timedelta(seconds=min(600.0, load().credentials_max_age / 4))
-
-
-@signals.worker_ready.connect
-def _catch_up_at_start(**_: Any) -> None:
-    """Look for what was missed while nobody ran."""
-    if load().reconcile_interval:
-        try:
-            app.send_task("deployer.tasks.reconcile", delay_seconds=random.randint(1, 10))  # noqa: S311 - jitter
-        except NOT_SENT as fault:
-            log.warning("Not looked for missed pushes at the start: %s", brief(fault))
 
 
 @lru_cache(maxsize=1)
 def registries() -> Registries:
-    """Credentials for registries, one cache for the process."""
+    """Return the credentials for registries, one cache for the process."""
     settings = load()
     return Registries(settings.assume_roles, settings.named_logins)
 
 
 @lru_cache(maxsize=1)
 def swarm() -> DockerSwarm:
-    """The Swarm that DOCKER_HOST names, one client for the process."""
+    """Return the Swarm that DOCKER_HOST names, one client for the process."""
     return DockerSwarm()
 
 
 @lru_cache(maxsize=1)
 def deployer() -> Deployer:
-    """The core with the real Swarm and the real registries, one for the process."""
+    """Return the core with the real Swarm and the real registries, one for the process."""
     settings = load()
     rules = Rules(
         filter_label=settings.filter_label,

@@ -47,6 +47,7 @@ UPDATE_TO_END = Histogram(
     buckets=BUCKETS,
 )
 IN_FLIGHT = Gauge("deployer_messages_in_flight", "Messages that this process has taken and not finished")
+STANDBY = Gauge("deployer_worker_standby", "1 while a worker takes no tasks because its engine is not well")
 LAST_POLL = Gauge(
     "deployer_last_successful_poll_timestamp_seconds", "When SQS last answered a poll; 0 before the first"
 )
@@ -59,7 +60,7 @@ DEPLOYMENTS.labels(REFUSED, "manual")
 
 
 def update_begun(pushed_at: str | None, now: datetime) -> None:
-    """Count an update, and how long after the push it was accepted (ECR's times are whole seconds)."""
+    """Count an update and the seconds since its push (ECR's times are whole seconds)."""
     UPDATES.inc()
     with suppress(TypeError, ValueError):  # whatever a message says, what it has begun is followed
         if pushed_at:
@@ -74,7 +75,7 @@ def deployment_ended(report: Report) -> None:
 
 
 class _TokenAges(Collector):
-    """The age of each registry's token, read when Prometheus asks."""
+    """Export the age of each registry's token, read at scrape time."""
 
     def __init__(self, issued: Callable[[], Mapping[str, datetime]]) -> None:
         self._issued = issued
@@ -93,12 +94,12 @@ def watch(
     in_flight: Callable[[], int],
     issued: Callable[[], Mapping[str, datetime]] | None = None,
 ) -> None:
-    """Have the gauges read when Prometheus asks.
+    """Register callbacks for gauges that are read at scrape time.
 
     Args:
-        last_poll: when SQS last answered, on `time.monotonic`'s clock.
-        in_flight: how many messages are held.
-        issued: the registries' tokens and when they were issued.
+        last_poll: returns when SQS last answered, on `time.monotonic`'s clock.
+        in_flight: returns the number of messages that are held.
+        issued: returns the time at which each registry's token was issued.
     """
 
     def polled_at() -> float:

@@ -1,8 +1,8 @@
 """Chat messages about deployments, through Apprise, which speaks to some hundred services.
 
-A notification must never delay or fail a deployment: `tell` only puts a report on a bounded queue, and a
-daemon thread gathers what comes within a few seconds into one message. What cannot be sent is logged and
-dropped; the truth stands on the services.
+A notification never delays or fails a deployment: `tell` only puts a report on a bounded queue, and a daemon
+thread combines the reports of a few seconds into one message. A message that cannot be sent is logged and
+dropped; the services themselves keep the truth.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ BAD = {Outcome.FAILED, Outcome.ROLLED_BACK}
 TOLD = {Outcome.UPDATED, Outcome.FAILED, Outcome.ROLLED_BACK, Outcome.HELD}
 
 Send = Callable[[str, str, str, bool], bool]
-"""Sends a message: URL, title, body, whether it is bad news; whether it was taken."""
+"""Sends a message (URL, title, body, whether it is bad news), and returns whether it was taken."""
 
 
 def targets(text: str) -> list[tuple[str | None, str]]:
-    """The targets of DEPLOYER_NOTIFY_URLS, each with its name, if it has one.
+    """Return the targets of DEPLOYER_NOTIFY_URLS, each with its name if it has one.
 
     Args:
         text: Apprise URLs separated by white space, each as `URL` or `name=URL`.
@@ -65,29 +65,29 @@ def targets(text: str) -> list[tuple[str | None, str]]:
 
 
 def template(text: str) -> Template:
-    """The template of a line.
+    """Return the template of a line.
 
     Raises:
-        SettingsError: it names a field that there is not.
+        SettingsError: it names a field that does not exist.
     """
     made = Template(text)
     unknown = set(made.get_identifiers()) - FIELDS
     if unknown or not made.is_valid():
-        told = f"knows no ${', $'.join(sorted(unknown))}" if unknown else "has a $ that names nothing"
+        told = f"has no ${', $'.join(sorted(unknown))}" if unknown else "has a $ that names nothing"
         raise SettingsError(f"DEPLOYER_NOTIFY_TEMPLATE {told}; fields are ${', $'.join(sorted(FIELDS))}")
     return made
 
 
 class Notifier:
-    """Tells people how deployments ended.
+    """Tell people how deployments ended.
 
     Args:
-        urls: name (or None) and Apprise URL of every target. Those without a name hear of every service,
-            those with one of the services that name them in their label `deployer.notify`.
-        line: how one deployment is told.
-        send: sends a message; Apprise does if it is not given.
+        urls: name (or None) and Apprise URL of every target. Those without a name are notified of every
+            service, the others of services whose label `deployer.notify` lists them.
+        line: the template for one deployment.
+        send: sends a message; Apprise by default.
         gather: seconds in which reports become one message.
-        counted: told of every message whether it was taken.
+        counted: called for every message with whether it was taken.
     """
 
     def __init__(
@@ -104,14 +104,13 @@ class Notifier:
         self._told: OrderedDict[tuple[str, ...], None] = OrderedDict()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._idle, self._hurry = threading.Event(), threading.Event()
+        self._hurry = threading.Event()
 
     def tell(self, report: Report, task: str = "") -> None:
-        """Tell of a deployment that ended, if it changed anything or was to and did not; returns at once."""
+        """Queue a notification of an end that changed something, or should have; return at once."""
         if not self._urls or report.outcome not in TOLD or not self._is_new(report):
             return
         try:
-            self._idle.clear()
             self._queue.put_nowait((report, task, _names(report.notify)))
         except Full:
             log.warning("Too many notifications wait, one is dropped")
@@ -121,13 +120,14 @@ class Notifier:
                 self._thread.start()
 
     def flush(self, seconds: float) -> None:
-        """Wait until all is sent, for so many seconds at most."""
+        """Wait until everything is sent, for this many seconds at most."""
         if self._thread is not None:
             self._hurry.set()
-            self._idle.wait(seconds)
+            with self._queue.all_tasks_done:
+                self._queue.all_tasks_done.wait_for(lambda: not self._queue.unfinished_tasks, seconds)
 
     def _is_new(self, report: Report) -> bool:
-        """Whether this was not told before: a repeated event is held back again and again."""
+        """Return whether this was not told before: a held service holds back every repeated event."""
         if report.outcome is not Outcome.HELD:
             return True
         key = (report.service, report.outcome, report.reason, report.image or "")
@@ -146,11 +146,11 @@ class Notifier:
                 self._send_all(burst)
             except Exception:
                 log.exception("Notifications cannot be made")
-            if self._queue.empty():
-                self._idle.set()
+            for _ in burst:
+                self._queue.task_done()
 
     def _burst(self) -> list[tuple[Report, str, Collection[str]]]:
-        """What comes within the time of gathering."""
+        """Return the reports that arrive within the time of gathering."""
         burst = [self._queue.get()]
         until = time.monotonic() + self._gather
         while len(burst) < WAITING and (time.monotonic() < until or not self._queue.empty()):
@@ -182,7 +182,7 @@ class Notifier:
 
 
 def message(reports: Sequence[tuple[Report, str]], line: Template) -> tuple[str, str]:
-    """Title and body for what happened within a few seconds."""
+    """Return title and body for the ends of a few seconds."""
     kinds: dict[str, list[str]] = defaultdict(list)
     for report, _ in reports:
         kinds[_word(report)].append(report.service)
@@ -196,7 +196,7 @@ def message(reports: Sequence[tuple[Report, str]], line: Template) -> tuple[str,
 
 
 def fields(report: Report, task: str) -> Mapping[str, str]:
-    """What a template may say of a deployment."""
+    """Return the values of a template's fields."""
     image = Image.find(report.image)
     return {
         "service": report.service,
@@ -246,7 +246,7 @@ def _apprise(url: str, title: str, body: str, bad: bool) -> bool:
 
 
 def check(urls: Sequence[tuple[str | None, str]]) -> None:
-    """See whether Apprise understands the URLs; nothing is sent.
+    """Check that Apprise understands the URLs; nothing is sent.
 
     Raises:
         SettingsError: it does not; the message tells which one, and none of its secrets.
@@ -258,4 +258,4 @@ def check(urls: Sequence[tuple[str | None, str]]) -> None:
     for number, (name, url) in enumerate(urls, 1):
         if apprise.Apprise.instantiate(url, suppress_exceptions=True) is None:
             told = name or f"number {number} ({url.partition('://')[0][:20]}://…)"
-            raise SettingsError(f"DEPLOYER_NOTIFY_URLS: target {told} is no URL that Apprise understands")
+            raise SettingsError(f"DEPLOYER_NOTIFY_URLS: target {told} is not a URL that Apprise understands")

@@ -10,7 +10,6 @@ import logging
 import random
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 from deployer.app import app, credentials_age, deployer, notifier, reconcile_interval, refresh_interval
@@ -21,7 +20,9 @@ from deployer.observability import metrics
 from deployer.observability.logs import about
 from deployer.observability.outage import backoff
 from deployer.rollouts import renewal, survey
-from deployer.tasks.ending import ToldEnds, end
+from deployer.rollouts.ledger.turns import take_turn
+from deployer.tasks import worker
+from deployer.tasks.ending import end
 from deployer.tasks.fan_out import begin_deployments
 from deployer.tasks.message import DeploymentMessage, Message, PartMessage, describe, task_id
 from deployer.tasks.rollout import PATIENCE, Ended, look
@@ -30,12 +31,6 @@ from deployer.triggers import events
 log = logging.getLogger(__name__)
 
 CATCH_UP_SECONDS = 120.0  # over which the updates of one look at all services are spread
-
-
-@lru_cache(maxsize=1)
-def told_ends() -> ToldEnds:
-    """Return what remembers the ends that have been told, one for the process."""
-    return ToldEnds(getattr(app.backend, "claim", None))
 
 
 class ReadableTask(DurableTask):
@@ -178,21 +173,26 @@ def reconcile(self: Any, *, deployment: Mapping[str, Any] | None = None) -> dict
         How many services and images were looked at, the services that were enqueued, how many pushes had
         been missed, and the services whose registry did not tell.
     """
+    message = Message.decode(deployment)
     try:
+        if message.turn is not None and not take_turn(
+            deployer().target, "reconcile", self.request.id, message.turn
+        ):
+            return {"skipped": "another worker, which has started since, has looked"}
         found = survey.survey(deployer())
     except DeployerError as fault:
-        raise _leave(self, fault, Message.decode(deployment), reconcile_interval()) from fault
+        raise _leave(self, fault, message, reconcile_interval()) from fault
     late = [one for one in found.behind if one.now]
     for one in late:
-        message = DeploymentMessage(by="reconcile", image=one.wanted, service_id=one.service_id)
+        memory = DeploymentMessage(by="reconcile", image=one.wanted, service_id=one.service_id).encode()
         update_service.apply_async(
             (one.service,),
-            {"deployment": message.encode()},
+            {"deployment": memory},
             task_id=task_id("reconcile", one.service_id, one.wanted, self.request.id),
             countdown=random.uniform(0, min(len(late), CATCH_UP_SECONDS)),  # noqa: S311 - jitter
         )
     metrics.MISSED.inc(
-        sum(told_ends().claim(f"missed-{image}") is None for image in {o.wanted for o in late})
+        sum(worker.told_ends().claim(f"missed-{image}") is None for image in {o.wanted for o in late})
     )
     level = logging.INFO if late or found.faults else logging.DEBUG
     text = "Caught up: %d pushes had been missed, %d of %d services are behind: %s"
@@ -234,7 +234,7 @@ def _advance(task: Any, service: str, request: Request, message: DeploymentMessa
     with about(event=request.event, task=request.task, service=service):
         step = look(deployer(), service, request, message, reconcile_interval())
         if isinstance(step, Ended):
-            return end(request.task, step.report, request, told_ends(), notifier())
+            return end(request.task, step.report, request, worker.told_ends(), notifier())
         if step.begun:
             metrics.update_begun(request.pushed_at, datetime.now(UTC))
         if step.fault:
@@ -254,7 +254,7 @@ def _give_up(number: str, pushed: events.Deploy, reason: str) -> dict[str, Any]:
         by="event",
         event=pushed.id,
     )
-    return end(number, report, request, told_ends(), notifier())
+    return end(number, report, request, worker.told_ends(), notifier())
 
 
 def _again_later(task: Any, fault: DeployerError, message: Message) -> Exception:
@@ -282,6 +282,7 @@ def _note_fault(task: Any, fault: Exception, message: Message, seconds: float) -
     level = logging.WARNING if message.faults == 1 else logging.DEBUG
     log.log(level, "%s waits %.0f s: %s", name, seconds, fault)
     metrics.RETRIES.labels(name).inc()
+    worker.standby().doubt()
 
 
 class Waiting(Exception):  # noqa: N818 - Flower shows the name

@@ -38,6 +38,7 @@ class Message(BaseModel):
 
     faults: int = 0  # in a row
     waited: float = 0.0  # seconds, counted by the delays that were asked for
+    turn: str | None = None  # of `reconcile`: the last one that had been made when it was asked for
 
     @classmethod
     def decode(cls, body: object) -> Self:
@@ -102,6 +103,8 @@ class DeploymentMessage(Message):
     def encode(self) -> dict[str, Any]:
         """Return the body, without what is the default anyway."""
         body = super().encode()
+        if self.pre_job:
+            body["quiet"] = {"job": self.pre_job}  # as the first version has it
         if self.watch:
             every = {field.name: getattr(self.watch, field.name) for field in fields(self.watch)}
             body["watch"] = {name: every[name] for name in FIRST_WATCH if name in every}

@@ -14,6 +14,7 @@ from lab.cluster import Cluster
 
 pytestmark = pytest.mark.real
 WEB = "team/web:latest"
+ASIDE, BACK = "takes no tasks until its engine is well", "takes tasks again"
 SERVICES = ("one", "two", "three")
 
 
@@ -110,8 +111,31 @@ def test_the_quorum_is_lost_and_regained(cluster):
     image = push(cluster, queues, "v2")
     says = "Docker engine"
     wait_until(lambda: any(says in worker.text for worker in workers), 90, "the workers' word")
+    wait_until(lambda: any(ASIDE in worker.text for worker in workers), 90, "a worker that stands aside")
+    aside = [worker for worker in workers if ASIDE in worker.text]
     cluster.plug_cable(3)
     cluster.managers[0].engine.start()
     wait_until(lambda: all_on(cluster.managers[1], image), 300, "all services on the newest push")
     wait_until(lambda: all_ended(cluster, queues), 300, "all tasks ended")
     assert all(worker.running for worker in workers)
+    assert all(BACK in worker.text for worker in aside)
+
+
+def test_a_manager_that_is_demoted_leaves_its_tasks_to_others(cluster):
+    """D1: it took its share of the pushes, and ended them as failed."""
+    queues = cluster.aws.queues(visibility=40, max_receives=5)
+    demoted = cluster.worker(3, queues)
+    node = cluster.managers[2].docker("info", "--format", "{{.Swarm.NodeID}}")
+    cluster.managers[0].docker("node", "demote", node)
+    image = push(cluster, queues, "v2")
+    wait_until(lambda: ASIDE in demoted.text, 90, "the demoted one's word")
+    well = cluster.worker(2, queues)
+    wait_until(lambda: all_on(cluster.managers[1], image), 300, "all services on the newest push")
+    wait_until(lambda: all_ended(cluster, queues), 300, "all tasks ended")
+    assert well.text.count("ended: updated") == len(SERVICES)
+    assert "ended: failed" not in demoted.text
+    assert demoted.running
+    with pytest.raises(TimeoutError):  # it is never ready
+        cluster.worker(3, queues)
+    cluster.managers[0].docker("node", "promote", node)
+    wait_until(lambda: BACK in demoted.text, 90, "a worker that takes tasks again")

@@ -55,7 +55,7 @@ class Worker:
         notifier = SimpleNamespace(tell=lambda report, task: self.told.append(report))
         monkeypatch.setattr(tasks, "notifier", lambda: notifier)
         ends = ToldEnds()
-        monkeypatch.setattr(tasks, "told_ends", lambda: ends)
+        monkeypatch.setattr(tasks.worker, "told_ends", lambda: ends)
         monkeypatch.setattr(tasks.ReadableTask, "apply_async", self._catch)
 
     def _catch(self, args=None, kwargs=None, **options):

@@ -134,3 +134,22 @@ def test_a_dead_target_delays_nobody_and_the_next_one_hears():
     notifier.flush(10)
     assert told
     assert counts[:2] == [False, True]
+
+
+def test_who_waits_for_the_end_waits_for_what_came_last():
+    """A report that came while the one before was being sent was left behind at a worker's end."""
+    begun, release, told = threading.Event(), threading.Event(), []
+
+    def send(url, title, body, bad):
+        begun.set()
+        release.wait(20)
+        told.append(title)
+        return True
+
+    notifier = Notifier([(None, "json://one")], send=send, gather=0)
+    notifier.tell(report("web"))
+    assert begun.wait(10)
+    notifier.tell(report("api"))
+    threading.Timer(0.2, release.set).start()
+    notifier.flush(10)
+    assert told == ["web updated", "api updated"]

@@ -113,3 +113,13 @@ def test_people_read_what_a_task_is_about(worker):
     assert shown == (f"web to {pinned(2)}", f"by event {push(2)['id']}")
     assert tasks.describe([push(2)], {}) == (f"push of {pinned(2)}", f"event {push(2)['id']}")
     assert tasks.describe(["web"], {"image": "v2", "force": True}) == ("web to v2", "by manual, forced")
+
+
+def test_workers_that_start_together_look_once(worker, swarm):
+    """Faults 24: each of N workers enqueued the same updates, and each of those told an end."""
+    for number in range(5):
+        worker.run("reconcile", task_id=f"r-{number}", deployment={"turn": ""})
+    assert [args for _, args, _, _ in worker.sent] == [["web"]]
+    again = worker.run("reconcile", task_id="r-0", deployment={"turn": ""})  # its worker has died
+    assert "skipped" not in again[1]
+    assert "skipped" not in worker.run("reconcile", task_id="beat")[1]
