@@ -76,7 +76,10 @@ def finish(result: Any, service: str, seconds: float | None, json: bool, asked_b
         as_json(_entry(sent | report))
     else:
         _tell(report)
-    raise SystemExit(exit_code(str(report["outcome"]), asked_back))
+    code = exit_code(str(report["outcome"]), asked_back)
+    if code in {ExitCode.FAILED, ExitCode.ROLLED_BACK}:
+        click.echo(printable(f"what it logged itself: docker service logs --since 10m {service}"), err=True)
+    raise SystemExit(code)
 
 
 def _entry(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -260,7 +260,7 @@ def labels(core: Core) -> Findings:
         services = core.target.services()
     except DeployerError:
         return
-    for service in services:
+    for service in sorted(services, key=lambda one: one.name):
         wrong = complaint(service)
         if wrong:
             yield Finding(

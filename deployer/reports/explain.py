@@ -14,10 +14,10 @@ from deployer.model.label_names import POLICY
 from deployer.model.service import LabelError, Service
 from deployer.model.snapshot import Snapshot
 from deployer.policies.labels import concerns, misplaced
-from deployer.reports.why import kind_of, said
+from deployer.reports.why import kind_of, no_way_back, said
 from deployer.rollouts import prejob
 from deployer.rollouts.core import Core
-from deployer.rollouts.decision import Found, Stop, Update
+from deployer.rollouts.decision import Case, Found, Stop, Update
 from deployer.rollouts.rules import answers, decide, leave_alone, questions
 
 
@@ -129,7 +129,18 @@ def _ask(core: Core, snapshot: Snapshot, pushed: Image | None, steps: list[Step]
     decision = decide(found)
     if not isinstance(decision, Update):
         return _said(decision)
-    return _job_first(core, snapshot, request, decision, steps) or ("updated", f"{decision.image}")
+    return _before_it_begins(core, case, decision, steps) or ("updated", f"{decision.image}")
+
+
+def _before_it_begins(core: Core, case: Case, update: Update, steps: list[Step]) -> tuple[str, str] | None:
+    """Return what comes before an update, or in its way."""
+    if first := _job_first(core, case.snapshot, case.request, update, steps):
+        return first
+    if problem := no_way_back(core, case, update):
+        demanded = case.labels.require_way_back
+        steps.append(Step("there is a way back", problem if demanded else None, "" if demanded else problem))
+        return ("held", problem) if demanded else None
+    return None
 
 
 def _job_first(

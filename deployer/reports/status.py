@@ -81,10 +81,15 @@ def survey(
         answers = pool.map(lambda snapshot: _ask(asking, snapshot, ledger), asked)
         found = {one.service.id: answer for one, answer in zip(asked, answers, strict=True)}
     standings = [_standing(asking, one, found, ledger) for one in snapshots]
-    idle = [one for one in standings if one.newer and not one.why and one.state in {"converged", "reverted"}]
+    idle = [one for one in standings if _waits_for_a_worker(one)]
     if not idle or worker_answers():
         return standings
-    return [replace(one, why=(NO_WORKER,)) if one in idle else one for one in standings]
+    return [replace(one, why=(NO_WORKER, *one.why)) if one in idle else one for one in standings]
+
+
+def _waits_for_a_worker(one: Standing) -> bool:
+    blocked = any(why.kind != "no-way-back" for why in one.why)
+    return one.newer is not None and not blocked and one.state in {"converged", "reverted"}
 
 
 def _ask(core: Core, snapshot: Snapshot, ledger: Ledger) -> Answer:

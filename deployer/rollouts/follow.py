@@ -95,7 +95,7 @@ def follow(case: Case, watch: Watch) -> Decision:
         return _no_way(failure or progress.reason)
     if failure:
         return _fail(case, failure, curable=curable)
-    return LookAgain(_next_look(watch), _count(snapshot, "updated"))
+    return LookAgain(_next_look(watch), _count(snapshot, "gone back" if goes_back else "updated"))
 
 
 def _next_look(watch: Watch) -> float:

@@ -295,7 +295,7 @@ def test_hold_and_release_by_command(lab, queues, deployer):
     assert "web: held, audit" in deployer_command(lab, queues, "hold", "web", "--reason", "audit").stdout
     before = version(lab, "web")
     publish(lab, queues)
-    wait_until(lambda: "ended: held, held: audit" in deployer[1].text, what="the held push")
+    wait_until(lambda: "ended: held, audit" in deployer[1].text, what="the held push")
     assert version(lab, "web") == before
     newest = publish(lab, queues, text="v3")
     assert "web: released" in deployer_command(lab, queues, "release", "web").stdout
@@ -303,7 +303,7 @@ def test_hold_and_release_by_command(lab, queues, deployer):
     drained(lab, queues)
     deployer_command(lab, queues, "hold", "--all", "--reason", "freeze")
     frozen = publish(lab, queues, text="v4")
-    wait_until(lambda: "ended: held, held: freeze" in deployer[1].text, what="the frozen push")
+    wait_until(lambda: "ended: held, freeze" in deployer[1].text, what="the frozen push")
     assert lab.image_of("web") == on(newest)
     deployer_command(lab, queues, "release", "--all")
     rolled_out(lab, "web", on(frozen))

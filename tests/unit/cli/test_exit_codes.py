@@ -37,6 +37,8 @@ def test_every_end_has_its_exit_code(swarm, sent, redis, call, end, code):
     if not isinstance(end, ValueError):
         outcome = end["outcome"] if isinstance(end, dict) else end.args[1]["outcome"]
         assert done.stdout == f"{TASK}\nweb: {outcome}, because (1.2 s)\n"
+    # F4: the reason is the engine's; what the container said is one command away.
+    assert ("docker service logs --since 10m web" in done.stderr) == (code in {3, 4})
 
 
 def test_every_outcome_has_a_code():

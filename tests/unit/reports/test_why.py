@@ -3,6 +3,7 @@
 import pytest
 from in_memory import HOST, WEB, Runs, digest, pinned
 
+from deployer.errors import NotFoundError
 from deployer.model.image import Image
 from deployer.reports.explain import explain
 from deployer.reports.status import survey
@@ -128,3 +129,25 @@ def test_the_rule_that_says_no_is_the_last_one(swarm):
     told = explain(Runs(swarm).deployer, "web")
     assert [bool(step.stop) for step in told.steps].index(True) == len(told.steps) - 1
     assert told.rule == told.steps[-1].rule
+
+
+@pytest.mark.parametrize("demanded", [False, True])
+def test_an_update_without_a_way_back_says_so(swarm, demanded, monkeypatch):
+    """Issue 12, class 4: in `status` and `explain`, before it begins."""
+
+    def manifest(image, credentials):
+        if image.digest == digest(1):
+            raise NotFoundError("the registry keeps no old images")
+        return ask(image, credentials)
+
+    ask = swarm.manifest
+    monkeypatch.setattr(swarm, "manifest", manifest)
+    swarm.push(WEB, digest(2))
+    if demanded:
+        label(swarm, "deployer.require-way-back", "true")
+    found = status(swarm)
+    assert kinds(found) == ["held" if demanded else "no-way-back"]
+    told = explain(Runs(swarm).deployer, "web")
+    assert told.outcome == ("held" if demanded else "updated")
+    assert any("no way back" in (step.stop or step.note) for step in told.steps)
+    assert Runs(swarm).run().outcome == told.outcome
