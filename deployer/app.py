@@ -21,7 +21,8 @@ from deployer.broker.app import MonitoredCelery
 from deployer.errors import SettingsError
 from deployer.observability import health, logs, metrics, notifications
 from deployer.registries.credentials import Registries
-from deployer.reports import doctor
+from deployer.reports import doctor, queue_checks
+from deployer.reports.finding import Finding
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.pace import Pace
@@ -149,7 +150,7 @@ def named_queues(urls: Iterable[str]) -> dict[str, str]:
     return queues
 
 
-def checks() -> Iterator[doctor.Finding]:
+def checks() -> Iterator[Finding]:
     """Everything that `deployer doctor` looks at, one after another."""
     settings = load()
     session = boto3.session.Session()
@@ -157,7 +158,7 @@ def checks() -> Iterator[doctor.Finding]:
     try:
         found, theirs = doctor.identity(session.client("sts", config=bounded(read_timeout=10, attempts=1)))
     except BotoCoreError as fault:
-        found, theirs = doctor.Finding("AWS identity", "fail", str(fault), "set AWS_REGION"), None
+        found, theirs = Finding("AWS identity", "fail", str(fault), "set AWS_REGION"), None
     yield found
     if theirs:
         yield doctor.clock("AWS", theirs, now)
@@ -172,18 +173,18 @@ def checks() -> Iterator[doctor.Finding]:
     try:
         notifier()
     except SettingsError as fault:
-        yield doctor.Finding("notifications", "fail", str(fault), "correct the setting")
+        yield Finding("notifications", "fail", str(fault), "correct the setting")
 
 
-def _queue_checks(settings: Settings) -> Iterator[doctor.Finding]:
+def _queue_checks(settings: Settings) -> Iterator[Finding]:
     wanted = (
-        ("events queue", "queue", doctor.TAKE),
-        ("task queue", "task_queue", doctor.SEND | doctor.TAKE | doctor.RETURN),
+        ("events queue", "queue", queue_checks.TAKE),
+        ("task queue", "task_queue", queue_checks.SEND | queue_checks.TAKE | queue_checks.RETURN),
     )
     for role, setting, actions in wanted:
         try:
             url = sqs.queue_url(settings.need(setting))
         except SettingsError as fault:
-            yield doctor.Finding(role, "fail", str(fault), "set it to the queue's URL")
+            yield Finding(role, "fail", str(fault), "set it to the queue's URL")
             continue
-        yield from doctor.queue(sqs.client(), role, url, actions)
+        yield from queue_checks.queue(sqs.client(), role, url, actions)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """How a command ended, for scripts: `deployer update web --wait && smoke-test`."""
+    """The end of a command, for scripts: `deployer update web --wait && smoke-test`."""
 
     OK = 0  # done; with --wait: updated, unchanged, or rolled back because a person asked for it
     ERROR = 1  # the command could not do it (a setting, the engine, Redis, the queue), or found a fault

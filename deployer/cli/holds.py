@@ -110,7 +110,7 @@ def hold_lines(found: Sequence[tuple[str | None, Hold]], width: int) -> tuple[Te
             Column("SERVICE", [name or "all services" for name, _ in found]),
             Column("BY", [hold.by or "-" for _, hold in found], cut=True),
             Column("SINCE", [hold.at or "-" for _, hold in found], drop=1),
-            Column("UNTIL", [hold.until or "released" for _, hold in found]),
+            Column("UNTIL", [hold.until or "-" for _, hold in found]),
             Column("REASON", [hold.reason for _, hold in found], cut=True),
         ],
         width,

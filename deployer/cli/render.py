@@ -13,8 +13,8 @@ from deployer.cli.words import COLOURS, count, shortened, tag_and_digest
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from deployer.reports.doctor import Finding
     from deployer.reports.explain import Explanation
+    from deployer.reports.finding import Finding
     from deployer.rollouts.survey import Survey
 
 

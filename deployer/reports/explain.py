@@ -1,4 +1,4 @@
-"""What would happen to a service for a push, rule by rule, without doing it.
+"""The effect that a push would have on a service, rule by rule, without doing it.
 
 It asks the very rules that decide, so it cannot tell another story than the deployment would.
 """
@@ -146,7 +146,7 @@ def _before_it_begins(core: Core, case: Case, update: Update, steps: list[Step])
 def _job_first(
     core: Core, snapshot: Snapshot, request: Request, update: Update, steps: list[Step]
 ) -> tuple[str, str] | None:
-    """What the job of the label `deployer.pre-job` has against an update, or that it runs before it."""
+    """Return what the job of `deployer.pre-job` has against an update, or that it runs before it."""
     name = snapshot.service.labels.get(prejob.LABEL, "").strip()
     if not name:
         return None

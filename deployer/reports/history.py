@@ -1,4 +1,4 @@
-"""The last deployments: from the results in Redis and, without it, what the service itself knows."""
+"""The last deployments: from the results in Redis and, without it, from what the service itself knows."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Wanted:
 
 
 def recorded(redis: Any, service: str | None = None) -> list[Entry]:
-    """The deployments whose results are kept, newest first.
+    """Return the deployments whose results are kept, newest first.
 
     Args:
         redis: a redis-py client.
@@ -92,7 +92,7 @@ def _read(redis: Any, keys: list[Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _readable(meta: Mapping[str, Any]) -> Entry | None:
-    """The entry of a result, None for one that no deployer wrote: others may write to Redis too."""
+    """Return the entry of a result, None for one that no deployer wrote: others may write to Redis too."""
     try:
         entry = _entry(meta)
     except (ValueError, TypeError, KeyError, AttributeError):
@@ -137,7 +137,7 @@ def _entry(meta: Mapping[str, Any]) -> Entry | None:
 
 
 def _report(result: object) -> Mapping[str, Any] | None:
-    """The report in a result, or in the arguments of a DeploymentFailedError."""
+    """Return the report in a result, or in the arguments of a DeploymentFailedError."""
     if not isinstance(result, Mapping):
         return None
     if "outcome" in result:
@@ -155,7 +155,7 @@ def _message(result: object) -> str:
 
 
 def remembered(snapshot: Snapshot) -> list[Entry]:
-    """What a service's own labels and the Swarm's task history tell, newest first."""
+    """Return what a service's own labels and the Swarm's task history tell, newest first."""
     service, state = snapshot.service, snapshot.service.state
     entries = []
     if state.at:

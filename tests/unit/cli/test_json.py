@@ -13,7 +13,7 @@ from sent_tasks import TASK, Result
 from deployer import app
 from deployer.cli import look, main
 from deployer.errors import DeploymentFailedError
-from deployer.reports.doctor import Finding
+from deployer.reports.finding import Finding
 from deployer.reports.history import Entry
 
 SCHEMA = json.loads((ROOT / "docs" / "commands.schema.json").read_text())

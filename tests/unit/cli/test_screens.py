@@ -13,12 +13,15 @@ import pytest
 from rich.console import Console, Group
 
 from deployer.cli.history_view import hidden_line, history_lines
-from deployer.cli.render import behind_summary, behind_table, explanation
+from deployer.cli.holds import hold_lines
+from deployer.cli.render import behind_summary, behind_table, explanation, finding
 from deployer.cli.status_view import fitting, status_lines
 from deployer.reports.explain import Explanation, Step
+from deployer.reports.finding import Finding
 from deployer.reports.history import Entry, Wanted
 from deployer.reports.status import NO_WORKER, Last, Standing
 from deployer.reports.why import Why
+from deployer.rollouts.ledger import Hold
 from deployer.rollouts.survey import Behind, Survey
 
 SCREENS = Path(__file__).parent / "screens"
@@ -95,6 +98,33 @@ BEHIND = Survey(
 RULES = (Step("no command holds it"), Step("it carries the filter label"), Step("its updates are turned on"))
 
 
+HELD = [
+    (None, Hold("night", "alice@bastion", "2026-03-01T22:00:00+00:00", "2026-03-02T06:00:00+00:00")),
+    (
+        "shop_api",
+        Hold("audit of the payments until the auditors say so", "bob@bastion", "2026-03-01T12:00:00+00:00"),
+    ),
+    ("shop_web", Hold("held by an older version")),
+]
+CHECKS = (
+    Finding("AWS identity", "ok", "arn:aws:iam::123456789012:user/deployer"),
+    Finding(
+        "task queue: visibility timeout",
+        "fail",
+        "30 s",
+        "set VisibilityTimeout to 120 or more: work is done twice",
+    ),
+    Finding("workers", "warn", "none answers", "start `celery -A deployer worker` on a manager"),
+)
+
+
+def doctor(width):
+    out = io.StringIO()
+    for check in CHECKS:
+        finding(Console(file=out, width=width), check)
+    return out.getvalue().splitlines()
+
+
 def explained(outcome, reason, *steps):
     rule = next((step.rule for step in steps if step.stop), None)
     runs, follows = f"{HOST}/team/web:1.2.0@{DIGEST}", f"deployer.policy=semver:^1.0, tags of {HOST}/team/web"
@@ -116,6 +146,8 @@ def shown(width):
         "explain-unchanged",
         explained("unchanged", unchanged, Step("the service lacks this digest", unchanged)),
     )
+    yield "hold", hold_lines(HELD, width)
+    yield "doctor", doctor(width)
     yield "explain-outside", explained("ignored", outside, Step("the push is of what it follows", outside))
     yield "explain-updated", explained("updated", f"{HOST}/team/web:1.3.0@{OTHER}")
 
