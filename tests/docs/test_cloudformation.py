@@ -53,8 +53,8 @@ IN_SOURCE = {
     "queue": {"sqs:SendMessageBatch"},
     "credentials": {"ecr:GetAuthorizationToken", "ecr:DescribeImages"},
     "accounts": {"sts:AssumeRole"},  # only where DEPLOYER_ASSUME_ROLES names a role, which must let us
-    "doctor": {
-        "sts:GetCallerIdentity",
+    "doctor": {"sts:GetCallerIdentity"},
+    "queue_checks": {
         "sqs:GetQueueAttributes",
         "sqs:GetQueueUrl",
         "sqs:ReceiveMessage",
