@@ -48,7 +48,7 @@ def update(
 
 @click.command()
 @options.service_argument()
-@click.option("--yes", is_flag=True, help="Do not ask, also if the service was rolled back just before.")
+@click.option("--yes", is_flag=True, help="Do not ask, also if a person rolled it back just before.")
 @options.waiting
 @plainly
 def rollback(service: str, yes: bool, wait: bool, timeout: float | None, as_json: bool) -> None:
@@ -61,13 +61,19 @@ def rollback(service: str, yes: bool, wait: bool, timeout: float | None, as_json
     way = _look(lambda: _way_back(service))
     if way is not None:
         _announce(way)
-        if way.again and not yes and sys.stdin.isatty():
+        # The panic key, pressed twice; after an automatic rollback the warning is enough.
+        if way.again and way.by_hand and not yes and at_a_terminal():
             click.confirm(f"{service} was rolled back already; go back one further?", abort=True, err=True)
     from deployer.tasks import rollback_service
 
     digest = way.leaves.partition("@")[2] if way and way.leaves else ""
     result = rollback_service.apply_async((service,), _memory(digest))
     follow.finish(result, service, seconds, as_json, asked_back=True)
+
+
+def at_a_terminal() -> bool:
+    """Return whether a person can be asked."""
+    return sys.stdin.isatty()
 
 
 def _ready(wait: bool, timeout: float | None) -> float | None:

@@ -12,6 +12,8 @@ from deployer.rollouts.core import Core, known_failures
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.rollback import way_back
 
+BY_HAND = "rolled back by hand"  # the reason that the rules write
+
 
 @dataclass(frozen=True)
 class GoingBack:
@@ -22,6 +24,7 @@ class GoingBack:
     to: str | None  # the image that it goes to; None if there is no way back
     waits: str | None  # the image that goes out as soon as the rollback has ended
     again: str | None  # why the service was rolled back already, if that was the last thing
+    by_hand: bool = False  # a person did that
 
 
 def going_back(core: Core, name: str) -> GoingBack:
@@ -44,6 +47,7 @@ def going_back(core: Core, name: str) -> GoingBack:
         str(back) if back else None,
         _waiting(core, snapshot, ledger),
         _rolled_back_before(snapshot),
+        snapshot.left.by_operator if snapshot.left else snapshot.service.state.reason == BY_HAND,
     )
 
 

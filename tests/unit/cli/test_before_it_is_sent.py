@@ -4,6 +4,7 @@ import pytest
 from in_memory import HOST, WEB, Runs, digest
 
 from deployer import app
+from deployer.cli import act
 from deployer.cli.names import complete, image_of
 from deployer.errors import InvalidReferenceError, TemporaryError
 from deployer.model.image import Image
@@ -124,6 +125,23 @@ def test_a_second_rollback_warns_that_it_goes_one_further_back(moved, sent, call
     assert Runs(moved).run(task="t3", by="rollback", rollback=True).outcome == "rolled-back"
     done = call("rollback", "web")
     assert "it was rolled back already (rolled back by hand)" in done.stderr
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize(("by_hand", "answer", "sends"), [(True, "n", 0), (True, "y", 1), (False, "", 1)])
+def test_a_second_rollback_asks_at_a_terminal(moved, sent, call, monkeypatch, by_hand, answer, sends):
+    """D7; after an automatic rollback, which nobody pressed a key for, it only warns."""
+    moved.push(WEB, digest(3))
+    if by_hand:
+        Runs(moved).run(task="t2")
+        Runs(moved).run(task="t3", by="rollback", rollback=True)
+    else:
+        moved.crashing = {digest(3)}
+        assert Runs(moved).run(task="t2").outcome == "rolled-back"
+    monkeypatch.setattr(act, "at_a_terminal", lambda: True)
+    done = call("rollback", "web", input=f"{answer}\n")
+    assert ("go back one further?" in done.output) == by_hand
+    assert len(sent) == sends
 
 
 def test_a_rollback_to_nowhere_is_not_sent(swarm, sent, call):
