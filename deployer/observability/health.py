@@ -90,7 +90,8 @@ def read(path: Path, now: float) -> str:
         told = json.loads(path.read_text())
         role, at, reason = str(told["role"]), float(told["at"]), told["reason"]
     except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise UnhealthyError(f"{path} tells nothing (DEPLOYER_HEALTH_FILE): {fault}") from fault
+        why = getattr(fault, "strerror", None) or fault  # without the path, which is named already
+        raise UnhealthyError(f"{path} tells nothing (DEPLOYER_HEALTH_FILE): {why}") from fault
     if reason:
         raise UnhealthyError(f"{role}: {reason}")
     if now - at > STALE:
