@@ -1,7 +1,7 @@
 """The description of `deployer webhook`: an OpenAPI document, and the same as a page without scripts.
 
-Both are made of `hooks.SENDERS`. The page loads nothing from anywhere: it is there without a way to the
-Internet.
+Both are made of `senders.SENDERS` and `schemas.BODIES`. The page loads nothing from anywhere: it is there
+without a way to the Internet.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from deployer.triggers.webhook.schemas import ACCEPTED, BODIES, HEALTHY, REFUSED
 from deployer.triggers.webhook.senders import SENDERS, Sender
 
 _DIGEST = "sha256:b301f5ef3a46f1fe18d266d9ec537eb39432a783ad867a36f22c622b5ccb19bb"
@@ -103,8 +104,8 @@ def document(version: str) -> dict[str, Any]:
         "operationId": "healthz",
         "summary": "Whether the events queue answers",
         "responses": {
-            "200": {"description": "It does."},
-            "503": {"description": "It does not: hooks would be refused."},
+            "200": _answer("It does.", HEALTHY),
+            "503": _answer("It does not: hooks would be refused.", HEALTHY),
         },
     }
     return {
@@ -132,10 +133,17 @@ def _hook(name: str, sender: Sender) -> dict[str, Any]:
         "security": [{proof.__name__: []} for proof in sender.proofs],
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": {"type": "object"}, "example": EXAMPLES[name]}},
+            "content": {"application/json": {"schema": BODIES[name], "example": EXAMPLES[name]}},
         },
-        "responses": {status: {"description": text} for status, text in ANSWERS.items()},
+        "responses": {
+            status: _answer(text, ACCEPTED if status in ("200", "202") else REFUSED)
+            for status, text in ANSWERS.items()
+        },
     }
+
+
+def _answer(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
 _STYLE = (
