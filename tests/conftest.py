@@ -7,11 +7,18 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from deployer import settings
 from lab import HOST, Lab, Queues, container
 from lab.port_forward import PortForward, out_of
+
+# How fast examples are made says something of the machine's load, and nothing of the code.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture
