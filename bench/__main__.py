@@ -39,7 +39,7 @@ CURVES: dict[str, Callable[[Place], Curve]] = {
 
 
 def machine() -> dict[str, Any]:
-    """What it was measured on."""
+    """Describe the machine that was measured."""
     model = next(
         (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
          if line.startswith("model name")), platform.machine(),

@@ -12,12 +12,14 @@ HANDED_ON = "Push of "
 
 
 def events(place: Place, count: int) -> list[str]:
-    """Bodies of so many pushes."""
+    """Return the bodies of so many pushes."""
     return [place.event_text("bench/nobody:latest", DIGEST) for _ in range(count)]
 
 
 def ours(place: Place, count: int) -> float:
-    """Seconds that the bridge takes for so many waiting events, from its first poll's to its last push."""
+    """Return seconds that the bridge takes for so many waiting events, from its first poll's to its last
+    push.
+    """
     pair = place.fresh()
     queues.fill(place.aws.sqs, pair.events, events(place, count))
     bridge = place.bridge(pair, **QUIET)
@@ -30,14 +32,14 @@ def ours(place: Place, count: int) -> float:
 
 
 def floor(place: Place, count: int) -> float:
-    """Seconds that the requests alone take."""
+    """Return seconds that the requests alone take."""
     pair = place.fresh()
     queues.fill(place.aws.sqs, pair.events, events(place, count))
     return queues.pass_on(place.aws.client("sqs"), pair.events, pair.tasks, count)
 
 
 def run(place: Place) -> list[Row]:
-    """Bridge and floor in turn."""
+    """Run bridge and floor in turn."""
     count, repeats = place.size(5000, 500), place.size(3, 2)
     rates, floors = [], []
     for _ in range(repeats):

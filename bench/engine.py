@@ -41,7 +41,7 @@ class RawEngine:
         self._auth = {"X-Registry-Auth": base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()}
 
     def ask(self, method: str, path: str, body: object = None, auth: bool = False) -> Any:
-        """One request; the JSON of its answer.
+        """Send one request, and return the JSON of its answer.
 
         Raises:
             RuntimeError: the engine answers with an error.
@@ -58,11 +58,11 @@ class RawEngine:
         return json.loads(text) if text else None
 
     def services(self) -> list[dict[str, Any]]:
-        """All services."""
+        """Return all services."""
         return list(self.ask("GET", "/services"))
 
     def digest(self, image: str) -> str:
-        """What a tag means at its registry, asked through the engine."""
+        """Resolve a tag at its registry, through the engine."""
         return str(self.ask("GET", f"/distribution/{image}/json", auth=True)["Descriptor"]["digest"])
 
     def update(self, service: Mapping[str, Any], image: str) -> None:
@@ -84,7 +84,7 @@ class RawEngine:
 
 
 def image_of(service: Mapping[str, Any]) -> str:
-    """The image in a service's spec."""
+    """Return the image in a service's spec."""
     return str(service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"])
 
 
@@ -116,7 +116,7 @@ class Watcher:
             self._updated.clear()
 
     def wait(self, count: int, timeout: float) -> list[float]:
-        """The times of `count` services' updates, as `time.time` counts, in order.
+        """Return the times of `count` services' updates, as `time.time` counts, in order.
 
         Raises:
             TimeoutError: fewer came within `timeout` seconds.

@@ -24,7 +24,7 @@ def raw_updates(place: Place) -> float:
 
 
 def pushed(place: Place, pair: Queues, services: int) -> float:
-    """The seconds from the event of a push to the last update; then until all is quiet."""
+    """Return the seconds from the event of a push to the last update, once all is quiet."""
     digest = place.publish(IMAGE)
     place.watcher.mark()
     begun = time.time()
@@ -35,7 +35,7 @@ def pushed(place: Place, pair: Queues, services: int) -> float:
 
 
 def run(place: Place) -> list[Row]:
-    """With one worker and with four; the first push of each connects, and asks for tokens."""
+    """Run with one worker and with four; the first push of each connects, and asks for tokens."""
     count, repeats = place.size(1000, 50), place.size(3, 1)
     place.publish(IMAGE)
     place.services(IMAGE, count)

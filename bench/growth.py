@@ -13,7 +13,7 @@ SIZES = (10, 100, 1000, 10_000)
 
 
 def services(place: Place) -> Curve:
-    """One push that one of so many services follows; the engine is a stub."""
+    """Measure one push that one of so many services follows; the engine is a stub."""
     sizes = SIZES[: place.size(4, 2)]
     ours, floors = [], []
     for size in sizes:
@@ -31,7 +31,7 @@ def services(place: Place) -> Curve:
 
 
 def fan_out(place: Place) -> Curve:
-    """One push that all of so many services follow; one worker, a real engine."""
+    """Measure one push that all of so many services follow; one worker, a real engine."""
     sizes = SIZES[: place.size(3, 2)]
     ours, floors = [], []
     place.publish(fanout.IMAGE)
@@ -47,7 +47,7 @@ def fan_out(place: Place) -> Curve:
 
 
 def events(place: Place) -> Curve:
-    """So many waiting events through the bridge."""
+    """Measure so many waiting events through the bridge."""
     sizes = SIZES[: place.size(4, 2)]
     ours = tuple(bridging.ours(place, size) for size in sizes)
     floors = tuple(bridging.floor(place, size) for size in sizes)

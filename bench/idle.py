@@ -33,7 +33,7 @@ def _processes(place: Place, counters: dict[str, Counter], pair: Queues) -> dict
 
 
 def run(place: Place) -> list[Row]:
-    """All side by side for 80 seconds, each with a counter between it and SQS."""
+    """Run all side by side for 80 seconds, each with a counter between it and SQS."""
     seconds = place.size(82, 45)
     counters = {name: Counter(place.aws.port) for name in ("bridge", "worker", "redis", "empty")}
     try:

@@ -28,11 +28,11 @@ class Crowd:
         self._control = RawEngine(socket, place.login)
 
     def raw(self) -> RawEngine:
-        """A connection with nothing around it."""
+        """Return a connection with nothing around it."""
         return RawEngine(self.socket, self.place.login)
 
     def restore(self) -> None:
-        """The image of the one service is behind again."""
+        """Put the image of the one service behind again."""
         self._control.ask("POST", "/bench/restore", {})
 
     def _updated(self) -> float:
@@ -46,7 +46,7 @@ class Crowd:
         return wait_until(self._updated, 60, "the update", every=0.01) - begun
 
     def by_hand(self) -> tuple[float, float]:
-        """Seconds from the event to the update by hand, and those of list and update alone."""
+        """Return the seconds from the event to the update by hand, and those of list and update alone."""
         url, spent = self.place.fresh().events, []
         raw = self.raw()
         raw.digest(NAME)
@@ -68,7 +68,7 @@ class Crowd:
         return took, spent[0]
 
     def ours(self) -> float:
-        """Seconds from the event to the update by the deployer."""
+        """Return the seconds from the event to the update by the deployer."""
         took = self.push(self.pair.events)
         self.place.drained(self.pair.events, self.pair.tasks)
         return took
@@ -76,7 +76,7 @@ class Crowd:
 
 @contextmanager
 def crowd(place: Place, count: int) -> Iterator[Crowd]:
-    """So many services on a stub, with a bridge and a worker."""
+    """Run so many services on a stub, with a bridge and a worker."""
     path = Path(place.directory) / f"stub-{count}.sock"
     path.unlink(missing_ok=True)
     env = place.environment(place.fresh())
@@ -93,7 +93,7 @@ def crowd(place: Place, count: int) -> Iterator[Crowd]:
 
 
 def run(place: Place) -> list[Row]:
-    """The deployer and the floor in turn, and the worker's memory before and after."""
+    """Run the deployer and the floor in turn, with the worker's memory before and after."""
     count, repeats = place.size(10_000, 1000), place.size(18, 3)
     ours, floors, bare, memory = [], [], [], []
     with crowd(place, count) as found:

@@ -15,7 +15,7 @@ IMAGE = "bench/one:latest"
 
 
 def by_hand(place: Place, url: str, ready: threading.Event) -> None:
-    """Receive one event, find its services, ask what the tag means, update; over kept connections."""
+    """Receive one event, find its services, resolve the tag and update, over kept connections."""
     raw = place.raw()
     raw.ask("GET", "/info")
     ready.set()
@@ -37,7 +37,7 @@ def timed(place: Place, url: str, digest: str, image: str = IMAGE) -> float:
 
 
 def floor(place: Place, image: str = IMAGE) -> float:
-    """The same by hand."""
+    """Do the same by hand."""
     url = place.fresh().events
     digest = place.publish(image)
     ready = threading.Event()
@@ -51,7 +51,7 @@ def floor(place: Place, image: str = IMAGE) -> float:
 
 
 def run(place: Place) -> list[Row]:
-    """Events one after another, one for the deployer and one by hand in turn."""
+    """Send events one after another, to the deployer and by hand in turn."""
     count = place.size(60, 10)
     place.publish(IMAGE)
     place.services(IMAGE, 1)

@@ -13,7 +13,7 @@ SERVICES = 10
 
 
 def ours(place: Place, steps: int, step: int) -> tuple[list[float], list[float]]:
-    """Memory of bridge and worker in MiB after each step of so many events."""
+    """Return memory of bridge and worker in MiB after each step of so many events."""
     place.publish("bench/other:latest")
     place.services("bench/other:latest", SERVICES)
     pair = place.fresh()
@@ -29,7 +29,7 @@ def ours(place: Place, steps: int, step: int) -> tuple[list[float], list[float]]
 
 
 def floor(place: Place, count: int) -> float:
-    """Memory of an empty worker in MiB after so many empty tasks."""
+    """Return memory of an empty worker in MiB after so many empty tasks."""
     pair = place.fresh()
     queue = pair.tasks.rsplit("/", 1)[-1]
     try:
@@ -43,7 +43,7 @@ def floor(place: Place, count: int) -> float:
 
 
 def run(place: Place) -> list[Row]:
-    """The first fifth of the events warms up; growth is what comes after it."""
+    """Measure growth after the first fifth of the events, which warms up."""
     count, steps = place.size(10_000, 500), 10
     bridge, worker = ours(place, steps, count // steps)
     empty = floor(place, count)

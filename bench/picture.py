@@ -14,7 +14,7 @@ FONT = 'font-family="DejaVu Sans, Verdana, sans-serif"'
 
 
 def draw(told: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """The picture of `bench.json`, as SVG."""
+    """Draw the picture of `bench.json` as SVG."""
     rows = [row for row in told["rows"] if row["target"] is not None]
     top = 66
     below = top + LINE * len(rows) + 40
@@ -41,7 +41,7 @@ FAINT_INK = "#666"
 
 
 def text(x: float, y: float, words: str, fill: str = INK, size: int = 12, anchor: str = "start") -> str:
-    """A line of text."""
+    """Draw a line of text."""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" fill="{fill}" font-size="{size}" text-anchor="{anchor}">'
         f"{escape(words)}</text>"
@@ -49,7 +49,7 @@ def text(x: float, y: float, words: str, fill: str = INK, size: int = 12, anchor
 
 
 def bar(row: Mapping[str, Any], y: float) -> Iterable[str]:
-    """A bar on a logarithmic scale on which the target is the middle and the edges are 100 times away."""
+    """Draw a bar on a logarithmic scale whose middle is the target; the edges are 100 times away."""
     share = math.log(max(row["value"], 1e-9) / row["target"], 100)
     length = BAR * min(max(0.5 + share / 2, 0.01), 1)
     colour = GOOD if row["met"] else BAD
@@ -61,7 +61,7 @@ def bar(row: Mapping[str, Any], y: float) -> Iterable[str]:
 
 
 def plot(curve: Mapping[str, Any], x: float, y: float) -> Iterable[str]:
-    """One curve and its floor, both axes logarithmic."""
+    """Draw one curve and its floor, both axes logarithmic."""
     points = curve["points"]
     values = [point[kind] for point in points for kind in ("ours", "floor")]
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))

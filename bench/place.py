@@ -42,27 +42,27 @@ class Place(Lab):
         self._watcher: Watcher | None = None
 
     def size(self, full: int, quick: int) -> int:
-        """How many: the first, or the second for a quick run."""
+        """Return the first number, or the second for a quick run."""
         return quick if self.quick else full
 
     @property
     def watcher(self) -> Watcher:
-        """When the Swarm accepted updates."""
+        """Watch for the updates that the Swarm accepts."""
         if self._watcher is None:
             self._watcher = Watcher(self.docker_host)
         return self._watcher
 
     @property
     def login(self) -> tuple[str, str, str]:
-        """User and password of ECR, and its host."""
+        """Return user and password of ECR, and its host."""
         return "AWS", self.password, HOST
 
     def raw(self) -> RawEngine:
-        """A connection to the engine with nothing around it."""
+        """Return a connection to the engine with nothing around it."""
         return RawEngine(self.docker_host, self.login)
 
     def fresh(self) -> Queues:
-        """A pair of queues of its own."""
+        """Create a pair of queues of its own."""
         return self.aws.queues(VISIBILITY, 100)
 
     def publish(self, reference: str) -> str:
@@ -70,7 +70,7 @@ class Place(Lab):
         return self.push(reference, f"{os.getpid()}-{next(self._texts)}")
 
     def services(self, reference: str, count: int) -> None:
-        """See to it that there are so many services of an image, without tasks, and no others."""
+        """Have exactly so many services of an image, without tasks."""
         raw = self.raw()
         image = f"{HOST}/{reference}"
         # Those of another measurement go, whatever their names.
@@ -84,7 +84,7 @@ class Place(Lab):
 
     @contextmanager
     def deployer(self, pair: Queues, workers: int = 1, **settings: str) -> Iterator[tuple[Process, ...]]:
-        """A bridge and workers while the context lasts; the bridge first."""
+        """Run a bridge and workers while the context lasts; the bridge first."""
         with self.running(pair, True, workers, **settings) as processes:
             yield processes
 
@@ -92,7 +92,7 @@ class Place(Lab):
     def running(
         self, pair: Queues, bridge: bool, workers: int, **settings: str
     ) -> Iterator[tuple[Process, ...]]:
-        """A bridge or none, and workers."""
+        """Run a bridge or none, and workers."""
         wanted = QUIET | settings
         processes = [self.bridge(pair, **wanted)] if bridge else []
         try:
@@ -104,7 +104,7 @@ class Place(Lab):
             self.end_processes()
 
     def stranger(self, pair: Queues, docker_host: str, **changes: str) -> Process:
-        """A worker on another engine; `changes` are of the environment."""
+        """Start a worker on another engine; `changes` are of the environment."""
         env = {**self.environment(pair, **QUIET), "DOCKER_HOST": docker_host, **changes}
         argv = [sys.executable, "-m", "celery", "-A", "deployer", "worker", "-n", "stranger@%h"]
         process = self.spawn("stranger", *argv, env=env)
@@ -112,7 +112,7 @@ class Place(Lab):
         return process
 
     def empty_environment(self, queue: str, port: int | None = None) -> dict[str, str]:
-        """The environment of `bench.empty`."""
+        """Return the environment of `bench.empty`."""
         env = self.environment(self.fresh(), **QUIET)
         return {
             **{name: value for name, value in env.items() if not name.startswith("DEPLOYER_")},
@@ -126,7 +126,7 @@ class Place(Lab):
         return self.spawn("empty", *argv, env=env)
 
     def event_text(self, reference: str, digest: str) -> str:
-        """ECR's event of a push, as it lies on the queue."""
+        """Return ECR's event of a push, as it lies on the queue."""
         return json.dumps(self.event(reference, digest))
 
     def drained(self, *urls: str, timeout: float = 120) -> None:
@@ -148,7 +148,7 @@ def _has(process: Process, text: str) -> bool:
 
 
 def stamps(path: Path, text: str) -> list[float]:
-    """When each line with a text was logged, as `time.time` counts."""
+    """Return the times at which each line with a text was logged, as `time.time` counts."""
     lines = (line for line in path.read_text(errors="replace").splitlines() if text in line)
     found = (STAMP.match(line) for line in lines)
     return [datetime.fromisoformat(match[1]).timestamp() for match in found if match]

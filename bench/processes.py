@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def cpu(pid: int) -> float:
-    """Seconds on a processor of a process's threads, to the nanosecond (proc(5), schedstat)."""
+    """Return the processor seconds of a process's threads, to the nanosecond (proc(5), schedstat)."""
     spent = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
         with suppress(OSError):
@@ -19,7 +19,7 @@ def cpu(pid: int) -> float:
 
 
 def rss(pid: int) -> float:
-    """Resident memory of a process in MiB."""
+    """Return the resident memory of a process in MiB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
@@ -68,6 +68,6 @@ class Counter:
                 self.requests.append((time.monotonic(), name))
 
     def per_hour(self, action: str) -> float:
-        """Requests of an action in an hour, from the time between the first and the last."""
+        """Return the requests of an action per hour, from the time between the first and the last."""
         at = [moment for moment, name in self.requests if name == action]
         return (len(at) - 1) / (at[-1] - at[0]) * 3600 if len(at) > 1 else 0.0

@@ -22,7 +22,7 @@ def fill(sqs: Any, url: str, bodies: Iterable[str]) -> None:
 
 
 def left(sqs: Any, url: str) -> int:
-    """How many messages a queue holds, visible or not."""
+    """Return the number of messages that a queue holds, visible or not."""
     kinds = ("", "NotVisible", "Delayed")
     names = [f"ApproximateNumberOfMessages{kind}" for kind in kinds]
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
@@ -30,7 +30,7 @@ def left(sqs: Any, url: str) -> int:
 
 
 def pass_on(sqs: Any, source: str, target: str, count: int) -> float:
-    """Receive 10, send 10, delete 10 in batches, until so many have gone over; the seconds that it took."""
+    """Receive 10, send 10, delete 10 in batches, until so many have gone over; return the seconds it took."""
     begun = time.perf_counter()
     while count > 0:
         found = sqs.receive_message(QueueUrl=source, MaxNumberOfMessages=BATCH, WaitTimeSeconds=1)["Messages"]
@@ -43,7 +43,7 @@ def pass_on(sqs: Any, source: str, target: str, count: int) -> float:
 
 
 def task_message(name: str, args: list[Any], queue: str) -> str:
-    """A message of Celery's protocol 2 as kombu puts it on SQS."""
+    """Return a message of Celery's protocol 2 as kombu puts it on SQS."""
     number = str(uuid.uuid4())
     body = base64.b64encode(json.dumps([args, {}, {}]).encode()).decode()
     message = {
@@ -80,5 +80,5 @@ def task_message(name: str, args: list[Any], queue: str) -> str:
 
 
 def task_messages(name: str, args: list[Any], queue: str, count: int) -> Iterator[str]:
-    """So many of them, each a task of its own."""
+    """Return so many of them, each a task of its own."""
     return (task_message(name, args, queue) for _ in range(count))

@@ -15,7 +15,7 @@ FIRST = {"deployer": "given an event that is no push", "empty": "Task bench.noop
 
 
 def python(*argv: str) -> float:
-    """Seconds that a Python takes from its start to its end."""
+    """Return the seconds that a Python takes from its start to its end."""
     begun = time.perf_counter()
     subprocess.run([sys.executable, *argv], check=True, capture_output=True)
     return time.perf_counter() - begun
@@ -68,7 +68,7 @@ def _empty(place: Place) -> float:
 
 
 def run(place: Place) -> list[Row]:
-    """Starts in turn."""
+    """Start them in turn."""
     ours: list[float] = []
     floors: list[float] = []
     for begin, taken in [(partial(_worker, place), ours), (partial(_empty, place), floors)] * place.size(

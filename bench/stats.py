@@ -17,40 +17,40 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """The spread of at least one value."""
+        """Return the spread of at least one value."""
         if not values:
             raise ValueError("nothing was measured")
         return cls(tuple(values))
 
     @property
     def median(self) -> float:
-        """The middle value."""
+        """Return the middle value."""
         return statistics.median(self.values)
 
     @property
     def p95(self) -> float:
-        """The smallest value that 95 % of the repetitions do not exceed (nearest rank)."""
+        """Return the smallest value that 95 % of the repetitions do not exceed (nearest rank)."""
         ranked = sorted(self.values)
         return ranked[math.ceil(0.95 * len(ranked)) - 1]
 
     @property
     def least(self) -> float:
-        """The smallest value."""
+        """Return the smallest value."""
         return min(self.values)
 
     @property
     def most(self) -> float:
-        """The largest value."""
+        """Return the largest value."""
         return max(self.values)
 
     def json(self) -> dict[str, Any]:
-        """Rounded for a file that people read too."""
+        """Return it for a file that people read too."""
         names = {"median": self.median, "p95": self.p95, "min": self.least, "max": self.most}
         return {"n": len(self.values), **{name: rounded(value) for name, value in names.items()}}
 
 
 def rounded(value: float, digits: int = 4) -> float:
-    """A number with so many significant digits."""
+    """Return a number with so many significant digits."""
     return float(f"{value:.{digits}g}")
 
 
@@ -82,26 +82,26 @@ class Row:
 
     @property
     def value(self) -> float:
-        """What is held against the target."""
+        """Return the value that is compared with the target."""
         ours: float = getattr(self.ours, self.by)
         return ours / float(getattr(self.floor, self.by)) if self.floor else ours
 
     @property
     def pairs(self) -> Spread | None:
-        """The ratios of the repetitions, each with the floor that ran next to it."""
+        """Return the ratios of the repetitions, each with the floor that ran next to it."""
         if not self.floor or len(self.floor.values) != len(self.ours.values) or not all(self.floor.values):
             return None
         return Spread(tuple(o / f for o, f in zip(self.ours.values, self.floor.values, strict=True)))
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is reached; None where there is none."""
+        """Return whether the target is reached; None where there is no target."""
         if self.target is None:
             return None
         return self.value >= self.target if self.at_least else self.value <= self.target
 
     def json(self) -> dict[str, Any]:
-        """All of it for a file."""
+        """Return it for a file that people read too."""
         return {
             "name": self.name,
             "what": self.what,
@@ -130,7 +130,7 @@ class Curve:
     floor: tuple[float, ...]
 
     def json(self) -> dict[str, Any]:
-        """All of it for a file."""
+        """Return it for a file that people read too."""
         points = [
             {"size": size, "ours": rounded(ours), "floor": rounded(floor)}
             for size, ours, floor in zip(self.sizes, self.ours, self.floor, strict=True)

@@ -25,12 +25,12 @@ AT = "2026-01-01T00:00:00.000000000Z"
 
 
 def repository(number: int) -> str:
-    """The repository of a service's image: each service has its own."""
+    """Return the repository of a service's image: each service has its own."""
     return f"bench/app-{number:05d}"
 
 
 def service(number: int) -> dict[str, Any]:
-    """A service of a stack, as the engine shows one that was updated once."""
+    """Return a service of a stack, as the engine shows one that was updated once."""
     name = f"stack_app-{number:05d}"
     labels = {
         "com.docker.stack.image": f"{HOST}/{repository(number)}:latest",
@@ -175,7 +175,7 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def address_string(self) -> str:
-        """A Unix socket has no address."""
+        """Return nothing: a Unix socket has no address."""
         return "-"
 
 

@@ -10,12 +10,12 @@ BEGIN, END = "<!-- bench -->\n", "\n<!-- /bench -->"
 
 
 def number(value: float) -> str:
-    """Three significant digits."""
+    """Return a number with three significant digits."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def spread(values: Mapping[str, float] | None) -> str:
-    """The median, and how far the repetitions lie apart."""
+    """Return the median, and how far the repetitions lie apart."""
     if values is None:
         return "–"
     if values["n"] == 1:
@@ -25,7 +25,7 @@ def spread(values: Mapping[str, float] | None) -> str:
 
 
 def ratio(row: Mapping[str, Any]) -> str:
-    """The ratio that is judged, and those of the repetitions."""
+    """Return the ratio that is judged, and those of the repetitions."""
     if not row["floor"]:
         return "–"
     pairs = row["ratios"]
@@ -34,7 +34,7 @@ def ratio(row: Mapping[str, Any]) -> str:
 
 
 def goal(row: Mapping[str, Any]) -> str:
-    """The target with its sense."""
+    """Return the target with its sense."""
     if row["target"] is None:
         return ""
     unit = " ×" if row["floor"] else f" {row['unit']}"
@@ -42,18 +42,18 @@ def goal(row: Mapping[str, Any]) -> str:
 
 
 def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """A row as texts."""
+    """Return a row as texts."""
     verdict = {None: "", True: "yes", False: "**no**"}[row["met"]]
     return row["what"], row["unit"], spread(row["ours"]), spread(row["floor"]), ratio(row), goal(row), verdict
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """All rows as a table of Markdown, aligned for the terminal as well."""
+    """Return all rows as a Markdown table, aligned for the terminal as well."""
     return aligned([HEAD, *(cells(row) for row in rows)])
 
 
 def curve(told: Mapping[str, Any]) -> str:
-    """A curve as a table of Markdown, with the cost of one more between two sizes."""
+    """Return a curve as a Markdown table, with the cost of one more between two sizes."""
     head = ("size", f"deployer ({told['unit']})", f"floor ({told['unit']})", "one more costs", "at the floor")
     lines, before = [], None
     for point in told["points"]:
@@ -67,7 +67,7 @@ def curve(told: Mapping[str, Any]) -> str:
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """A table of Markdown whose columns stand under each other."""
+    """Return a Markdown table with aligned columns."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     texts = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
@@ -77,7 +77,7 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
 
 
 def report(told: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """What stands between the marks of docs/performance.md."""
+    """Return what stands between the marks of docs/performance.md."""
     parts = [table(told["rows"])]
     newest = max([*told["rows"], *told["curves"]], key=lambda one: str(one["date"]))
     on = newest["machine"]
@@ -88,7 +88,7 @@ def report(told: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 
 
 def placed(page: str, text: str) -> str:
-    """A page with the text between its marks."""
+    """Return a page with the text between its marks."""
     before, _, rest = page.partition(BEGIN)
     _, found, after = rest.partition(END)
     if not found:

@@ -81,7 +81,7 @@ class Aws(Server):
         return self.client("ecr")
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the emulator."""
+        """Return a boto3 client of the emulator."""
         key = "test"
         session = boto3.Session(aws_access_key_id=key, aws_secret_access_key=key, region_name=REGION)
         options = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 1})
@@ -104,7 +104,7 @@ class Aws(Server):
         return Process([sys.executable, "-m", self.module], self._log, {**os.environ, **settings})
 
     def answers(self) -> bool:
-        """Whether it says that it is well."""
+        """Return whether the emulator reports itself healthy."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", "/_ministack/health")
@@ -115,7 +115,9 @@ class Aws(Server):
             connection.close()
 
     def password(self) -> str:
-        """The password of the user AWS, as a token of ECR has it; the emulator gives everybody the same."""
+        """Return the password of the user AWS, as a token of ECR has it; the emulator gives everybody the
+        same.
+        """
         token = self.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
         return base64.b64decode(token).decode().split(":", 1)[1]
 
@@ -129,7 +131,7 @@ class Aws(Server):
             self._ecr.put_image(repositoryName=repository, **image)
 
     def queues(self, visibility: int = 5, max_receives: int = 3) -> Queues:
-        """A fresh pair of queues, each with its dead-letter queue.
+        """Create a pair of queues, each with its dead-letter queue.
 
         Args:
             visibility: seconds that a received message stays invisible.
@@ -166,11 +168,11 @@ class Aws(Server):
                 self.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
 
     def attributes(self, queue: str) -> dict[str, str]:
-        """All attributes of a queue, as GetQueueAttributes names them."""
+        """Return all attributes of a queue, as GetQueueAttributes names them."""
         found: Any = self.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
         return dict(found)
 
     def count(self, queue: str) -> int:
-        """How many messages are in a queue: visible, being worked on, and delayed."""
+        """Return the number of messages in a queue: visible, in flight and delayed."""
         found = self.attributes(queue)
         return sum(int(found[f"ApproximateNumberOfMessages{kind}"]) for kind in ("", "NotVisible", "Delayed"))

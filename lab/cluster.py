@@ -138,7 +138,7 @@ class Cluster:
         return process
 
     def environment(self, number: int, queues: Queues) -> Mapping[str, str]:
-        """The environment of a worker against one of the managers."""
+        """Return the environment of a worker against one of the managers."""
         return {
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
             "HOME": str(self.directory),

@@ -75,7 +75,7 @@ def base(swarm: Swarm) -> None:
 
 
 def wheels() -> Path:
-    """A directory with the wheels of the lock files."""
+    """Return a directory with the wheels of the lock files."""
     key = hashlib.sha256(b"".join((ROOT / lock).read_bytes() for lock in LOCKS)).hexdigest()[:16]
     return _kept(f"wheels-{key}", _download)
 
@@ -133,7 +133,7 @@ def _build(swarm: Swarm, context: Path, name: str, *options: str) -> None:
 
 
 def _docker(swarm: Swarm, *argv: str, **variables: str) -> None:
-    """Docker's client with variables of ours, which that of the engine does not take."""
+    """Run Docker's client with variables of ours, which the engine's own method does not take."""
     env = {
         "PATH": PATH,
         "DOCKER_HOST": swarm.engine.socket,
@@ -162,7 +162,7 @@ def _knows(swarm: Swarm, name: str) -> bool:
 
 
 def sources(directory: Path) -> None:
-    """What the image is made of, with the wheels."""
+    """Copy what the image is built from, with the wheels."""
     for name in SOURCES:
         shutil.copy(ROOT / name, directory)
     shutil.copytree(ROOT / "deployer", directory / "deployer", ignore=shutil.ignore_patterns("__pycache__"))
@@ -187,7 +187,7 @@ def _download(directory: Path) -> None:
 
 
 def _for_base(entry: str) -> str:
-    """An entry of a lock file without its marker; empty if the Python of the base does not want it."""
+    """Return an entry of a lock file without its marker; empty if the base's Python does not need it."""
     found = re.match(r"(\S+==\S+) ; ([^\\]*)", entry)
     # pip would ask our own Python, which is another patch release.
     wanted = not found or Marker(found[2]).evaluate({"python_full_version": PYTHON, "python_version": "3.11"})
@@ -215,7 +215,7 @@ def _debootstrap(path: Path) -> None:
 
 
 def _key(directory: Path, *more: str) -> str:
-    """A name for the content of a directory."""
+    """Return a name for the content of a directory."""
     told = hashlib.sha256("\0".join(more).encode())
     for path in sorted(path for path in directory.rglob("*") if path.is_file()):
         told.update(f"{path.relative_to(directory)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
@@ -223,7 +223,7 @@ def _key(directory: Path, *more: str) -> str:
 
 
 def _kept(name: str, make: Callable[[Path], None]) -> Path:
-    """A file or directory of the cache; made, by one process at a time, if it is not there."""
+    """Return a file or directory of the cache, made by one process at a time if it is missing."""
     path = CACHE / name
     with _locked(name.partition("-")[0]):
         if not path.exists():

@@ -39,12 +39,12 @@ STAMP = re.compile(r"^time=(\S+) ", re.MULTILINE)
 
 
 def say(text: str, note: str = "") -> None:
-    """One line of the story."""
+    """Print one line of the story."""
     print(f"{text}{DIM}{'  ' + note if note else ''}{PLAIN}", flush=True)
 
 
 def stamp_of(process: Process, pattern: str) -> datetime | None:
-    """When a process logged a line that has this pattern."""
+    """Return the time at which a process logged a line with this pattern."""
     for line in process.text.splitlines():
         found = STAMP.match(line)
         if found and re.search(pattern, line):

@@ -83,7 +83,7 @@ class Engine(Server):
         return Process(self.namespaces.command(*argv, processes=True), self._log, env, forks=True)
 
     def answers(self) -> bool:
-        """Whether the API answers."""
+        """Return whether the API answers."""
         return self._ask("/_ping")[0] == 200
 
     def _ask(self, path: str, timeout: float = 5, body: object = None) -> tuple[int, bytes]:
@@ -102,7 +102,7 @@ class Engine(Server):
             connection.close()
 
     def get(self, path: str) -> Any:
-        """What the engine's API says at a path, such as `/services/web`, in the engine's own version of it.
+        """Return the engine's answer at a path, such as `/services/web`, in the engine's own API version.
 
         Raises:
             LookupError: there is no such thing.
@@ -117,7 +117,7 @@ class Engine(Server):
         return json.loads(answer)
 
     def post(self, path: str, body: object) -> tuple[int, str]:
-        """Post JSON to a path of the engine's API, raw; the status and what it says."""
+        """Post JSON to a path of the engine's API, and return the status and the text of the answer."""
         status, answer = self._ask(path, 30, body)
         return status, answer.decode().strip()
 

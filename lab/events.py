@@ -14,7 +14,7 @@ from lab.aws import ACCOUNT, REGION
 
 
 def pushed(repository: str, tag: str, digest: str, at: datetime | None = None) -> dict[str, Any]:
-    """The `ECR Image Action` of EventBridge; `at` is the time of the push, now if none is given."""
+    """Return the `ECR Image Action` of EventBridge; `at` is the time of the push, now if none is given."""
     return {
         "version": "0",
         "id": str(uuid.uuid4()),

@@ -32,7 +32,7 @@ class Faults:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def next(self, method: str) -> bool:
-        """Whether this look-up is to fail.
+        """Return whether this look-up fails.
 
         A client that fails at HEAD asks once more with GET, to read the error: only a GET is counted.
         """

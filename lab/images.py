@@ -42,18 +42,18 @@ class Image:
 
     @property
     def digest(self) -> str:
-        """The manifest's digest, which names the image."""
+        """Return the manifest's digest, which names the image."""
         return digest_of(self.manifest)
 
 
 def digest_of(content: bytes) -> str:
-    """The name by which a registry knows a content."""
+    """Return the name by which a registry knows a content."""
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 @lru_cache(maxsize=1)
 def _layer(busybox: str) -> bytes:
-    """The files of every image. Debian's plain busybox, often there already, is not static."""
+    """Return the files of every image. Debian's plain busybox, often installed already, is not static."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name in ("bin", "www", "tmp", "etc"):
@@ -94,7 +94,7 @@ def _healthcheck(kind: str) -> dict[str, object]:
 def make(
     text: str, kind: str = "web", seconds: float = 1.0, labels: Mapping[str, str] | None = None
 ) -> Image:
-    """An image whose container does this.
+    """Make an image whose container does this.
 
     Args:
         text: the page that it serves on the port that the variable PORT gives (8080 if none).
@@ -142,7 +142,9 @@ def _descriptor(kind: str, content: bytes, **more: object) -> dict[str, object]:
 
 
 def attestation(image: Image) -> Image:
-    """What BuildKit puts beside an image: an "image" for no platform, whose layer tells how it was built."""
+    """Return BuildKit's attestation of an image: an "image" for no platform, whose layer tells how it was
+    built.
+    """
     statement = {"_type": "https://in-toto.io/Statement/v0.1", "subject": [{"digest": image.digest}]}
     layer = json.dumps(statement).encode()
     config = {
@@ -155,7 +157,7 @@ def attestation(image: Image) -> Image:
 
 
 def index(image: Image, proof: Image) -> bytes:
-    """The index of an image and its attestation, as BuildKit pushes it for one platform."""
+    """Return the index of an image and its attestation, as BuildKit pushes it for one platform."""
     here = {"architecture": ARCHITECTURE, "os": "linux"}
     nowhere = {"architecture": "unknown", "os": "unknown"}
     notes = {
@@ -170,7 +172,7 @@ def index(image: Image, proof: Image) -> bytes:
 
 
 def archive(image: Image, name: str) -> bytes:
-    """The image as `docker load` reads it, under this name (with its tag)."""
+    """Return the image as `docker load` reads it, under this name (with its tag)."""
     entry = {"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}
     files = {
         "config.json": image.config,

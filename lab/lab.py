@@ -118,7 +118,7 @@ class Lab(Swarm):
 
     @property
     def docker_host(self) -> str:
-        """The engine's address, for DOCKER_HOST."""
+        """Return the engine's address, for DOCKER_HOST."""
         return self.engine.socket
 
     def push(self, reference: str, text: str = "v1", kind: str = "web", **options: Any) -> str:
@@ -155,11 +155,11 @@ class Lab(Swarm):
 
     @staticmethod
     def event(reference: str, digest: str, at: datetime | None = None) -> dict[str, Any]:
-        """The event that EventBridge makes of a push to ECR."""
+        """Return the event that EventBridge makes of a push to ECR."""
         return events.pushed(*_parsed(reference), digest, at)
 
     def http(self, port: int, path: str = "/") -> str:
-        """A page of a service that runs with `--network host`.
+        """Return a page of a service that runs with `--network host`.
 
         Raises:
             OSError: nobody listens there, or the answer is not a page.
@@ -167,23 +167,25 @@ class Lab(Swarm):
         return self.namespaces.call(partial(_fetch, "127.0.0.1", port, path))
 
     def page(self, port: int) -> str:
-        """The same, empty while nobody answers."""
+        """Return the same page, empty while nobody answers."""
         try:
             return self.http(port)
         except OSError:
             return ""
 
     def pages(self, service: str) -> list[str]:
-        """What the running containers of a service without a port serve, sorted; "" for one that does not."""
+        """Return the pages of a service's running containers without a port, sorted; "" for each that does
+        not answer.
+        """
         return sorted(self.namespaces.call(partial(_page, host)) for host in self.addresses(service))
 
     def forward(self, port: int) -> int:
-        """A port of 127.0.0.1 on the machine that leads to this one inside, until the lab is closed."""
+        """Open a port of 127.0.0.1 on the machine that leads to this one inside, until the lab is closed."""
         self._forwards.append(port_forward.into(self.namespaces, port))
         return self._forwards[-1].port
 
     def environment(self, queues: Queues, **settings: str) -> dict[str, str]:
-        """The environment of a bridge or a worker.
+        """Return the environment of a bridge or a worker.
 
         Args:
             queues: the queues that they use.

@@ -67,7 +67,7 @@ class Namespaces:
         return ready.exists()
 
     def command(self, *argv: str, processes: bool = False) -> list[str]:
-        """The command that runs `argv` in here; with `processes` as a child that ends with the holder."""
+        """Return the command that runs `argv` in here; with `processes` it ends with the holder."""
         kinds = ["--net", "--mount", *(["--pid"] if processes else [])]
         return ["nsenter", *kinds, "--target", str(self.pid), *argv]
 

@@ -42,7 +42,7 @@ def wait_until(condition: Callable[[], T], timeout: float = 30.0, what: str = ""
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on.
+    """Return a port of 127.0.0.1 that nobody listens on.
 
     It lies below the ports that the kernel gives to connections (ip_local_port_range), so that it is still
     free when a server that was stopped wants it again.
@@ -55,7 +55,7 @@ def free_port() -> int:
 
 
 def children(pid: int) -> list[int]:
-    """The direct children of a process."""
+    """Return the direct children of a process."""
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
@@ -95,17 +95,17 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The process's id."""
+        """Return the process's id."""
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Return whether it is still running."""
         return self._process.poll() is None
 
     @property
     def text(self) -> str:
-        """All that it has written."""
+        """Return everything that it has written."""
         return self.log.read_text(errors="replace")
 
     def signal(self, number: int) -> None:

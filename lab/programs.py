@@ -12,11 +12,11 @@ PATH = os.environ.get("LAB_PATH") or f"/usr/bin:/usr/sbin:/bin:/sbin:{os.environ
 
 
 def program(name: str) -> str:
-    """The path of a program; its mere name if it is not here, so that its start tells what is missing."""
+    """Return the path of a program; its mere name if it is missing, so that its start says so."""
     return shutil.which(name, path=PATH) or name
 
 
 def with_libraries(path: str) -> list[str]:
-    """A program and the libraries that it needs; the program alone if it is static."""
+    """Return a program and the libraries that it needs; the program alone if it is static."""
     told = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
     return [path, *re.findall(r"(/\S+) \(0x", told)]

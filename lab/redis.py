@@ -24,7 +24,7 @@ class Redis(Server):
         return Process(["redis-server", *options], self._log)
 
     def answers(self) -> bool:
-        """Whether it answers a PING."""
+        """Return whether it answers a PING."""
         return self.command(b"PING").startswith(b"+PONG")
 
     def command(self, command: bytes) -> bytes:

@@ -109,7 +109,7 @@ class Registry(Server):
         return Process(self.namespaces.command("docker-registry", "serve", str(settings)), self._log)
 
     def answers(self) -> bool:
-        """Whether it answers, if only that we may not come in."""
+        """Return whether it answers, if only with a refusal."""
         return bool(self.request("GET", "/v2/")[0])
 
     def accept(self, password: str) -> None:
@@ -158,7 +158,7 @@ class Registry(Server):
         self._checked("DELETE", f"/v2/{repository}/manifests/{digest}")
 
     def tags(self, repository: str) -> list[str]:
-        """The tags of a repository."""
+        """Return the tags of a repository."""
         status, _, answer = self.request("GET", f"/v2/{repository}/tags/list")
         return sorted(json.loads(answer)["tags"] or []) if status == 200 else []
 
@@ -185,7 +185,8 @@ class Registry(Server):
         password: str | None = None,
         accept: str = "",
     ) -> Answer:
-        """One request, with the password that is accepted if none is given; status, headers and body.
+        """Send one request, with the accepted password unless another is given; return status, headers and
+        body.
 
         `kind` is the media type of the body, `accept` the one that the answer may have.
         """
@@ -195,7 +196,7 @@ class Registry(Server):
         return self.ask(method, path, body, headers)
 
     def ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """One request with these headers; status, headers and body.
+        """Send one request with these headers; return status, headers and body.
 
         Raises:
             OSError: it does not answer.

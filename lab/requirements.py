@@ -10,7 +10,7 @@ SETUP = Path(__file__).with_name("setup.sh")
 
 
 def missing() -> dict[str, str]:
-    """Packages that are not there, each with what it is needed for."""
+    """Return the missing packages, each with the reason why it is needed."""
     told = subprocess.run([SETUP, "missing"], capture_output=True, text=True, check=True).stdout
     return dict(line.split("|", 1) for line in told.splitlines())
 

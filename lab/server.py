@@ -25,7 +25,7 @@ class Server(ABC):
 
     @abstractmethod
     def answers(self) -> bool:
-        """Whether it serves already; an OSError means no."""
+        """Return whether it is ready; an OSError means no."""
 
     def start(self) -> None:
         """Start it and wait until it answers.
@@ -55,7 +55,7 @@ class Server(ABC):
 
     @property
     def running(self) -> bool:
-        """Whether its process lives, if only frozen."""
+        """Return whether its process is alive, even if frozen."""
         return self.process is not None and self.process.running
 
     def stop(self) -> None:

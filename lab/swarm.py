@@ -52,31 +52,31 @@ class Swarm:
             wait_until(lambda: self.is_up(name), 30, f"all tasks of {name} running")
 
     def is_up(self, service: str) -> bool:
-        """Whether as many tasks run as are wanted."""
+        """Return whether the desired number of tasks runs."""
         found = self.engine.get(f"/services?status=true&filters={_filter(name=service)}")
         status = [one["ServiceStatus"] for one in found if one["Spec"]["Name"] == service]
         return bool(status) and bool(status[0]["RunningTasks"] == status[0]["DesiredTasks"])
 
     def inspect(self, service: str) -> dict[str, Any]:
-        """A service as the engine's API shows it, without defaults filled in."""
+        """Return a service as the engine's API shows it, without defaults filled in."""
         found: dict[str, Any] = self.engine.get(f"/services/{service}")
         return found
 
     def image_of(self, service: str) -> str:
-        """The image in a service's spec."""
+        """Return the image in a service's spec."""
         return str(self.inspect(service)["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"])
 
     def tasks(self, service: str) -> list[dict[str, Any]]:
-        """All tasks of a service as the API shows them, the newest first, also those that have ended."""
+        """Return all tasks of a service as the API shows them, newest first, with those that have ended."""
         found = self.engine.get(f"/tasks?filters={_filter(service=service)}")
         return sorted(found, key=lambda task: str(task["CreatedAt"]), reverse=True)
 
     def tasks_of(self, service: str) -> list[str]:
-        """The ids of all tasks of a service, also those that have ended."""
+        """Return the ids of all tasks of a service, with those that have ended."""
         return sorted(task["ID"] for task in self.tasks(service))
 
     def addresses(self, service: str) -> list[str]:
-        """The addresses, inside the namespaces, of the running containers of a service without a port."""
+        """Return the addresses inside of a service's running containers, if it has no port."""
         label = f"com.docker.swarm.service.name={service}"
         found = self.engine.get(f"/containers/json?filters={_filter(label=label)}")
         networks = [network for one in found for network in one["NetworkSettings"]["Networks"].values()]

@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def ask(source: str, locks: Sequence[Path], options: Sequence[str] = ()) -> tuple[str, str]:
-    """What pip-audit prints: its report, and its errors.
+    """Return pip-audit's report and its errors.
 
     Args:
         source: where it looks, in its words: osv or pypi.
@@ -59,7 +59,7 @@ def ask(source: str, locks: Sequence[Path], options: Sequence[str] = ()) -> tupl
 
 
 def judge(name: str, report: str, errors: str) -> Verdict:
-    """Whether a source has answered, and what.
+    """Return whether a source has answered, and its verdict.
 
     pip-audit ends well also if the source knows none of the packages, as a mirror without advisories does.
 
@@ -91,7 +91,7 @@ def _weaknesses(package: Mapping[str, Any]) -> Iterator[str]:
 
 
 def withdrawn(locks: Sequence[Path]) -> Iterator[str]:
-    """Lines on versions that their authors have withdrawn, in pip's words."""
+    """Return lines on versions that their authors have withdrawn, in pip's words."""
     pip = [
         sys.executable,
         "-m",

@@ -44,7 +44,7 @@ not edit it. How they work together is in
 
 
 def page() -> str:
-    """The whole page, as it should stand in docs/reference.md."""
+    """Return the whole page, as it should stand in docs/reference.md."""
     parts = [HEAD, *_settings(), *_labels(), *_state(), *_commands(), *_tasks(), *_outcomes(), *_metrics()]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -75,7 +75,7 @@ def _default(value: object) -> str:
 
 
 def _kind(field: Any) -> str:
-    """What a value may be, with its bounds."""
+    """Return the kind of a value, with its bounds."""
     text = repr(field.annotation)
     if "SecretStr" in text:
         return "secret"
@@ -148,7 +148,7 @@ def _tasks() -> list[str]:
 
 
 def _signature(node: ast.FunctionDef) -> str:
-    """The call, without what Celery and the task itself put in."""
+    """Return the call, without the parameters that Celery and the task itself fill in."""
     node.args.args = [one for one in node.args.args if one.arg != "self"]
     at = [one.arg for one in node.args.kwonlyargs].index("deployment") if node.args.kwonlyargs else None
     if at is not None:
