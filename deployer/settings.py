@@ -200,7 +200,7 @@ class Settings(BaseSettings):
 
     @property
     def named_logins(self) -> dict[str, tuple[str, str, str]]:
-        """Host, user and password of each login in the clear; never log them."""
+        """Return host, user and password of each login in the clear; never log them."""
         return parse_logins(self.logins.get_secret_value()) if self.logins else {}
 
     webhook_secrets: Annotated[SecretStr, _secret(_hook_secrets)] | None = Field(
@@ -222,16 +222,16 @@ class Settings(BaseSettings):
 
     @property
     def redis(self) -> str | None:
-        """The Redis URL in the clear; never log it."""
+        """Return the Redis URL in the clear; never log it."""
         return self.redis_url.get_secret_value() if self.redis_url else None
 
     @property
     def hook_secrets(self) -> dict[str, tuple[str, ...]]:
-        """The secrets of each sender of hooks in the clear; never log them."""
+        """Return the secrets of each sender of hooks in the clear; never log them."""
         return _hook_secrets(self.webhook_secrets.get_secret_value()) if self.webhook_secrets else {}
 
     def need(self, name: str) -> str:
-        """The value of a setting that this command cannot do without.
+        """Return the value of a setting that this command cannot do without.
 
         Raises:
             SettingsError: it is not set.
@@ -244,7 +244,7 @@ class Settings(BaseSettings):
 
 
 def variable(name: str) -> str:
-    """The environment variable of a setting."""
+    """Return the environment variable of a setting."""
     return PREFIX + name.upper()
 
 

@@ -41,7 +41,7 @@ class FakeSwarm(SwarmTarget):
     # -- what a test does --------------------------------------------------------------------------
 
     def clock(self) -> datetime:
-        """The time now, for `Deployer(clock=…)`."""
+        """Return the time now, for `Deployer(clock=…)`."""
         return self.now
 
     def push(self, image: str, digest: str) -> None:
@@ -81,7 +81,7 @@ class FakeSwarm(SwarmTarget):
         del self.raw[name], self.history[name]
 
     def edit(self, name: str, **template: Any) -> None:
-        """An operator's own `docker service update`: changes of the container's spec."""
+        """Update the container's spec, as an operator's own `docker service update` does."""
         spec = deepcopy(self.raw[name]["Spec"])
         spec["TaskTemplate"]["ContainerSpec"].update(template)
         self._write(name, spec)
@@ -98,17 +98,17 @@ class FakeSwarm(SwarmTarget):
             self.tick()
 
     def image(self, name: str) -> str:
-        """The image of a service's spec."""
+        """Return the image of a service's spec."""
         return str(self.raw[name]["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"])
 
     def starts(self, name: str) -> int:
-        """How many tasks a service has ever started."""
+        """Return the number of tasks that a service has ever started."""
         return len(self.history[name])
 
     # -- the ports ---------------------------------------------------------------------------------
 
     def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
-        """What the registry says of an image."""
+        """Return the registry's manifest of an image."""
         del credentials
         if image.digest:
             return Manifest(image.digest)
@@ -118,11 +118,13 @@ class FakeSwarm(SwarmTarget):
             raise NotFoundError(f"the registry has no {image}") from None
 
     def credentials(self, image: Image, login: str | None = None) -> Credentials | None:
-        """No registry needs a password here, but a login has one."""
+        """Return the credentials of a login; without one, no registry here needs a password."""
         return Credentials(login, "password", image.host) if login else None
 
     def tags(self, image: Image, login: str | None = None) -> Sequence[Tag]:
-        """All tags of a repository, with the time when each one's digest was first pushed, as ECR has it."""
+        """Return all tags of a repository, with the time when each one's digest was first pushed, as ECR has
+        it.
+        """
         del login
         every = {Image.parse(name): digest for name, digest in self.digests.items()}
         found = [
@@ -135,11 +137,11 @@ class FakeSwarm(SwarmTarget):
         return found
 
     def renew(self, image: Image) -> None:
-        """Tokens do not age here."""
+        """Do nothing: tokens do not age here."""
         del image
 
     def forget(self, image: Image) -> bool:
-        """Nothing is cached."""
+        """Do nothing: nothing is cached."""
         del image
         return False
 

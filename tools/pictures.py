@@ -1,7 +1,7 @@
 """Takes the pictures of the documentation: Flower's pages in a headless Chromium, the command line as SVG.
 
-`python -m tools.pictures`; needs Debian's `chromium`, but not with `--demo`, the moving picture of the README
-alone. Everything that they show happens on the real parts.
+`python -m tools.pictures`; without Debian's `chromium` it leaves Flower's pages alone. Everything that they
+show happens on the real parts.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -52,6 +53,8 @@ def main() -> None:
         _terminal(env, "status", "status")
         _terminal(env, "explain", "explain", "shop")
         _terminal(env, "history", "history", "--limit", "8")
+        if not shutil.which("chromium"):
+            return
         page = f"http://{LOGIN}@127.0.0.1:{port}"
         _picture(f"{page}/tasks", "flower-tasks", 1900, 700)
         failed = json.loads(lab.python(queues, _FIND))
@@ -169,5 +172,4 @@ if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="lab-") as made:
         _demo(Path(made) / "demo")
-    if "--demo" not in sys.argv:
-        main()
+    main()

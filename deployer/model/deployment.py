@@ -40,12 +40,12 @@ class Request:
 
     @property
     def follows(self) -> bool:
-        """Whether the service's own policy says what is wanted, and not this request."""
+        """Return whether the service's own policy chooses the image, and not this request."""
         return self.image is None and not self.rollback
 
     @property
     def by_itself(self) -> bool:
-        """Whether no person asked for it now."""
+        """Return whether no person asked for it now."""
         return self.by in {"event", "reconcile", "release"}
 
 

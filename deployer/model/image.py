@@ -49,17 +49,17 @@ _PARTITIONS = (
 
 
 def is_host(text: str) -> bool:
-    """Whether a text is a registry's host, with or without a port."""
+    """Return whether a text is a registry's host, with or without a port."""
     return len(text) <= MAX_NAME and _HOST.fullmatch(text) is not None
 
 
 def is_repository(text: str) -> bool:
-    """Whether a text is a repository's path, without its host."""
+    """Return whether a text is a repository's path, without its host."""
     return len(text) <= MAX_NAME and _REPOSITORY.fullmatch(text) is not None
 
 
 def is_tag(text: str) -> bool:
-    """Whether a text is a tag."""
+    """Return whether a text is a tag."""
     return _TAG.fullmatch(text) is not None
 
 
@@ -69,17 +69,17 @@ def is_companion_tag(text: str) -> bool:
 
 
 def is_digest(text: str) -> bool:
-    """Whether a text is a digest that the engine accepts: sha256 or sha512, in lower case."""
+    """Return whether a text is a digest that the engine accepts: sha256 or sha512, in lower case."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def is_account(text: str) -> bool:
-    """Whether a text is an AWS account id: twelve digits, which may begin with zeros."""
+    """Return whether a text is an AWS account id: twelve digits, which may begin with zeros."""
     return _ACCOUNT.fullmatch(text) is not None
 
 
 def is_region(text: str) -> bool:
-    """Whether a text has the form of an AWS region; it need not be one that exists today."""
+    """Return whether a text has the form of an AWS region; it need not be one that exists today."""
     return _REGION.fullmatch(text) is not None
 
 
@@ -94,13 +94,13 @@ class EcrRegistry:
 
     @property
     def host(self) -> str:
-        """The host of this kind, as AWS writes it."""
+        """Return the host of this kind, as AWS writes it."""
         name = ("dkr-ecr" if self.dual_stack else "dkr.ecr") + ("-fips" if self.fips else "")
         return f"{self.account}.{name}.{self.region}.{_suffix(self.region, self.dual_stack)}"
 
     @classmethod
     def of(cls, host: str) -> EcrRegistry | None:
-        """The registry behind a host, or None if the host is not one of ECR's."""
+        """Return the registry behind a host, or None if the host is not one of ECR's."""
         match = _ECR_HOST.fullmatch(_canonical(host))
         if not match:
             return None
@@ -112,7 +112,7 @@ class EcrRegistry:
 
 
 def ecr_host(account: str, region: str) -> str:
-    """The usual host of an account's registry in a region, with the suffix of its partition.
+    """Return the usual host of an account's registry in a region, with the suffix of its partition.
 
     Raises:
         InvalidReferenceError: the account or the region is malformed.
@@ -171,14 +171,14 @@ class Image:
             return None
 
     def __str__(self) -> str:
-        """The form that Docker's clients write into a service, and which reads back the same."""
+        """Return the form that Docker's clients write into a service, and which reads back the same."""
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.name}{tag}{digest}"
 
     @property
     def name(self) -> str:
-        """Host and repository, with Docker Hub's shorthand where that says the same."""
+        """Return host and repository, with Docker Hub's shorthand where that says the same."""
         full = f"{self.host}/{self.repository}"
         short = full.removeprefix(f"{DOCKER_HUB}/")
         if short.count("/") == 1:
@@ -190,29 +190,29 @@ class Image:
 
     @property
     def followed_tag(self) -> str | None:
-        """The tag whose digest may change: `latest` if none is written, None if a digest is."""
+        """Return the tag whose digest may change: `latest` if none is written, None if a digest is."""
         return self.tag or (None if self.digest else DEFAULT_TAG)
 
     def with_tag(self, tag: str) -> Image:
-        """The same repository at another tag; a digest is dropped, since it was another tag's."""
+        """Return the same repository at another tag; a digest is dropped, since it was another tag's."""
         return replace(self, tag=tag, digest=None)
 
     def with_digest(self, digest: str) -> Image:
-        """The same image pinned to a digest; the tag that it follows is written out, to keep it."""
+        """Return the same image pinned to a digest; the tag that it follows is written out, to keep it."""
         return replace(self, tag=self.followed_tag, digest=digest)
 
     def without_digest(self) -> Image:
-        """The same image not pinned. Without a tag either, it follows `latest` from now on."""
+        """Return the same image not pinned. Without a tag either, it follows `latest` from now on."""
         return replace(self, digest=None)
 
     @property
     def ecr(self) -> EcrRegistry | None:
-        """The ECR registry that holds the image, or None."""
+        """Return the ECR registry that holds the image, or None."""
         return EcrRegistry.of(self.host)
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """What all names of one repository have in common, to compare and as a key.
+        """Return what all names of one repository have in common, to compare and as a key.
 
         ECR: account, region, repository. Others: host, repository.
         """
@@ -223,17 +223,17 @@ class Image:
         return DOCKER_HUB if host in HUB_ALIASES else host, self.repository
 
     def same_repository(self, other: Image) -> bool:
-        """Whether both name one repository, by whatever host."""
+        """Return whether both name one repository, by whatever host."""
         return self.identity == other.identity
 
     def same_tag(self, other: Image) -> bool:
-        """Whether both follow one tag of one repository; never so if either follows none."""
+        """Return whether both follow one tag of one repository; never so if either follows none."""
         tag = self.followed_tag
         return tag is not None and tag == other.followed_tag and self.same_repository(other)
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Host and repository of a name, told apart as Docker's clients do (`splitDockerDomain`)."""
+    """Return host and repository of a name, told apart as Docker's clients do (`splitDockerDomain`)."""
     first, slash, rest = name.partition("/")
     is_a_host = "." in first or ":" in first or first == "localhost" or first != first.lower()
     host, repository = (first, rest) if slash and is_a_host else (DOCKER_HUB, name)
@@ -245,7 +245,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _fault(host: str, repository: str, tag: str | None, digest: str | None) -> str | None:
-    """Why these parts make no reference, or None if they do."""
+    """Return the reason why these parts make no reference, or None if they do."""
     if not is_host(host):
         return "the host is malformed"
     if not is_repository(repository):
@@ -260,7 +260,7 @@ def _fault(host: str, repository: str, tag: str | None, digest: str | None) -> s
 
 
 def _canonical(host: str) -> str:
-    """A host for comparison: DNS knows no case, and 443 is the port of a registry without one."""
+    """Return a host for comparison: DNS knows no case, and 443 is the default port of a registry."""
     return host.lower().removesuffix(":443")
 
 

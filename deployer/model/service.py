@@ -55,22 +55,22 @@ class State:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """The digests that must not be tried again by themselves, newest first."""
+        """Return the digests that must not be tried again by themselves, newest first."""
         return tuple(self.failed.split(",")) if self.failed else ()
 
     @property
     def former_tasks(self) -> tuple[str, ...]:
-        """The deployments that wrote before `task`, newest first, as far as they are remembered."""
+        """Return the deployments that wrote before `task`, newest first, as far as they are remembered."""
         return tuple(self.done.split(",")) if self.done else ()
 
     def done_before(self, task: str) -> str | None:
-        """What `done` is to be when another deployment writes."""
+        """Return the value of `done` for when another deployment writes."""
         tasks = dict.fromkeys(one for one in (self.task, *self.former_tasks) if one and one != task)
         return ",".join(list(tasks)[:KEPT_TASKS]) or None
 
     @property
     def credentials_since(self) -> datetime | None:
-        """When registry credentials were last written with the service, as far as we did it."""
+        """Return the time at which we last wrote registry credentials with the service."""
         times = [datetime.fromisoformat(text) for text in (self.at, self.credentials_at) if text]
         return max(times, default=None)
 
@@ -84,7 +84,7 @@ class State:
         return replace(self, failed=",".join(one for one in self.failures if one != digest) or None)
 
     def labels(self) -> dict[str, str]:
-        """The labels that hold this state."""
+        """Return the labels that hold this state."""
         values = {_label(f.name): getattr(self, f.name) for f in fields(self)}
         return {label: value for label, value in values.items() if value is not None}
 
@@ -150,12 +150,12 @@ class Service:
 
     @cached_property
     def state(self) -> State:
-        """The state that the deployer keeps on this service."""
+        """Return the state that the deployer keeps on this service."""
         return State.of(self.labels)
 
     @cached_property
     def image(self) -> Image | None:
-        """The image, or None where there is none or where it is no reference of the grammar."""
+        """Return the image, or None where there is none or where it is no valid reference."""
         return Image.find(self.image_text)
 
     def rolls(self, now: datetime, timeout: float) -> bool:
@@ -173,11 +173,13 @@ class Service:
 
     @property
     def login(self) -> str | None:
-        """The name of the credentials for its registry (label `deployer.login`), None for the usual ones."""
+        """Return the name of the credentials for its registry (label `deployer.login`), None for the usual
+        ones.
+        """
         return self.labels.get(LOGIN, "").strip() or None
 
     def carries(self, label: str | None) -> bool:
-        """Whether the service carries a label, given as `key` or `key=value`."""
+        """Return whether the service carries a label, given as `key` or `key=value`."""
         if label is None:
             return True
         key, equals, value = label.partition("=")

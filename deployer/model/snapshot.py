@@ -34,7 +34,7 @@ class Progress:
 
     @property
     def all_up(self) -> bool:
-        """Whether every wanted task runs what the service describes, whatever the target says of it."""
+        """Return whether every wanted task runs the service's template, whatever the target says."""
         return self.ready >= self.wanted and not self.leftovers
 
 

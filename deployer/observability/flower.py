@@ -58,7 +58,7 @@ def format_task(task: Any) -> Any:
 
 
 def _report(text: object) -> dict[str, Any] | None:
-    """The report in the text of a result, or of a DeploymentFailedError."""
+    """Return the report in the text of a result, or of a DeploymentFailedError."""
     found = re.search(r"\{.*\}", text, re.DOTALL) if isinstance(text, str) else None
     try:
         value = ast.literal_eval(found[0]) if found else None

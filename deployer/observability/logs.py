@@ -69,7 +69,7 @@ class Lines(logging.Formatter):
         self._as_json = as_json
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
+        """Return the line, without its end."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
         told: dict[str, object] = {
             "time": at.replace("+00:00", "Z"),

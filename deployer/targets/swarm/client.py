@@ -199,7 +199,7 @@ def _path(name: str) -> str:
 
 
 def _auth_header(credentials: Credentials | None) -> dict[str, str]:
-    """`X-Registry-Auth`: URL-safe base64 of a JSON object (Engine API, section Authentication)."""
+    """Return `X-Registry-Auth`: URL-safe base64 of a JSON object (Engine API, section Authentication)."""
     if credentials is None:
         return {}
     fields = {

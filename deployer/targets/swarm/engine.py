@@ -54,7 +54,7 @@ class Answer:
 
     @property
     def message(self) -> str:
-        """The engine's words about an error."""
+        """Return the engine's words about an error."""
         try:
             return str(self.json()["message"])[:500]
         except (ValueError, KeyError, TypeError):

@@ -25,13 +25,13 @@ class Images:
     admits: Callable[[Credentials | None], bool] = field(default=lambda _: True)
 
     def fault(self, task: Task) -> str:
-        """Why a task's image cannot be pulled, or nothing."""
+        """Return the reason why a task's image cannot be pulled, or nothing."""
         if self._digest(task) in self.lost or not self.admits(task.auth):
             return f"No such image: {task.image}"
         return ""
 
     def crash(self, task: Task) -> float | None:
-        """The seconds after which a task fails; None if it does not."""
+        """Return the seconds after which a task fails; None if it does not."""
         told = (task.spec["ContainerSpec"].get("Env") or []) if task.spec.get("ContainerSpec") else []
         after = [float(one.removeprefix(CRASH)) for one in told if one.startswith(CRASH)]
         if after:
@@ -40,7 +40,7 @@ class Images:
         return 0.0 if digest in self.crashing else self.crash_after.get(digest)
 
     def exit(self, task: Task) -> float | None:
-        """The seconds after which a task ends well; None if it runs on."""
+        """Return the seconds after which a task ends well; None if it runs on."""
         return self.exit_after.get(self._digest(task), 1.0 if task.iteration is not None else None)
 
     def _digest(self, task: Task) -> str:

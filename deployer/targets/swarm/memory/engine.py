@@ -45,12 +45,12 @@ class MemoryEngine:
     # -- services ----------------------------------------------------------------------------------
 
     def services(self, ids: Sequence[str] = ()) -> Iterable[Json]:
-        """`GET /services`: all, or those of the ids."""
+        """Answer `GET /services`: all, or those of the ids."""
         found = self.cluster.services
         return [record.shown() for record in found.values() if not ids or record.id in ids]
 
     def service(self, name: str) -> Json:
-        """`GET /services/{name or id}`.
+        """Answer `GET /services/{name or id}`.
 
         Raises:
             NoSuchServiceError: there is no such service.
@@ -58,14 +58,14 @@ class MemoryEngine:
         return self.record(name).shown()
 
     def tasks(self, service_ids: Sequence[str]) -> Sequence[Json]:
-        """`GET /tasks` of services, with those of their past that the engine still has."""
+        """Answer `GET /tasks` of services, with those of their past that the engine still has."""
         known = (self.cluster.tasks.get(one, {}) for one in service_ids)
         return [task.shown() for tasks in known for task in tasks.values()]
 
     def create_service(
         self, spec: Mapping[str, Any], credentials: Credentials | None = None, *, running: bool = False
     ) -> str:
-        """`POST /services/create`; return its id.
+        """Answer `POST /services/create`; return its id.
 
         Args:
             spec: its spec.
@@ -91,7 +91,7 @@ class MemoryEngine:
     def update_service(
         self, service_id: str, version: int, spec: Mapping[str, Any], credentials: Credentials | None
     ) -> None:
-        """`POST /services/{id}/update`.
+        """Answer `POST /services/{id}/update`.
 
         Raises:
             NoSuchServiceError: there is no such service.
@@ -109,7 +109,7 @@ class MemoryEngine:
         self._write(record)
 
     def roll_back_service(self, service_id: str, version: int) -> None:
-        """`POST /services/{id}/update?rollback=previous`, as `docker service rollback` has it done.
+        """Answer `POST /services/{id}/update?rollback=previous`, which `docker service rollback` sends.
 
         Raises:
             NoSuchServiceError, StaleVersionError: as `update_service`.
@@ -127,7 +127,7 @@ class MemoryEngine:
         self._write(record)
 
     def remove_service(self, name: str) -> None:
-        """`DELETE /services/{name or id}`."""
+        """Answer `DELETE /services/{name or id}`."""
         record = self.record(name)
         del self.cluster.services[record.id]
         self.orchestrator.removed(record)
@@ -135,12 +135,12 @@ class MemoryEngine:
     # -- configs, registry, engine -----------------------------------------------------------------
 
     def config(self, name: str) -> Json | None:
-        """`GET /configs/{name}`; None if there is none."""
+        """Answer `GET /configs/{name}`; None if there is none."""
         found = self._configs.get(name)
         return copied(found) if found else None
 
     def create_config(self, spec: Mapping[str, Any]) -> None:
-        """`POST /configs/create`.
+        """Answer `POST /configs/create`.
 
         Raises:
             StaleVersionError: there is one of this name already.
@@ -157,7 +157,7 @@ class MemoryEngine:
         }
 
     def update_config(self, config_id: str, version: int, spec: Mapping[str, Any]) -> None:
-        """`POST /configs/{id}/update`, which may change labels only.
+        """Answer `POST /configs/{id}/update`, which may change labels only.
 
         Raises:
             NotFoundError: there is no such config.
@@ -174,11 +174,11 @@ class MemoryEngine:
         found["Version"] = {"Index": self.cluster.index()}
 
     def remove_config(self, name: str) -> None:
-        """`DELETE /configs/{name}`."""
+        """Answer `DELETE /configs/{name}`."""
         self._configs.pop(name, None)
 
     def distribution(self, image: str, credentials: Credentials | None) -> Json:
-        """`GET /distribution/{image}/json`: what the registry says of an image.
+        """Answer `GET /distribution/{image}/json`: the manifest at the registry.
 
         Raises:
             NotFoundError: it has no such tag or digest.
@@ -191,7 +191,7 @@ class MemoryEngine:
         return {"Descriptor": {"digest": digest}, "Platforms": []}
 
     def info(self) -> Json:
-        """`GET /info`."""
+        """Answer `GET /info`."""
         nodes = self.cluster.nodes
         swarm = {"LocalNodeState": "active", "ControlAvailable": True, "Nodes": len(nodes), "Managers": 1}
         return {"ServerVersion": "28.5.2", "Swarm": {**swarm, "NodeID": next(iter(nodes), "")}}
@@ -199,12 +199,12 @@ class MemoryEngine:
     # -- nodes -------------------------------------------------------------------------------------
 
     def add_node(self, name: str, **facts: Any) -> None:
-        """A machine joins."""
+        """Return a machine joins."""
         self.cluster.nodes[name] = Node(name, **facts)
         self._nodes_changed()
 
     def set_node(self, name: str, *, up: bool | None = None, availability: str | None = None) -> None:
-        """A machine is lost or comes back, or an operator pauses, drains or activates it."""
+        """Return a machine is lost or comes back, or an operator pauses, drains or activates it."""
         node = self.cluster.nodes[name]
         node.up = node.up if up is None else up
         node.availability = availability or node.availability

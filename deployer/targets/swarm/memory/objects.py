@@ -65,21 +65,21 @@ class Task:
 
     @property
     def ended(self) -> bool:
-        """Whether it will never run again."""
+        """Return whether it will never run again."""
         return RANK[self.state] > RUNNING
 
     @property
     def unwanted(self) -> bool:
-        """Whether the engine means to stop it."""
+        """Return whether the engine means to stop it."""
         return RANK[self.desired] > COMPLETE
 
     @property
     def image(self) -> str:
-        """The image that it was made with."""
+        """Return the image that it was made with."""
         return str(self.spec["ContainerSpec"]["Image"])
 
     def shown(self) -> Json:
-        """The task as `GET /tasks` has it."""
+        """Return the task as `GET /tasks` has it."""
         status: Json = {"State": self.state, "Message": self.message}
         status["Timestamp"] = stamped(self.stamp or self.updated)
         told: Json = {
@@ -124,32 +124,32 @@ class ServiceRecord:
 
     @property
     def name(self) -> str:
-        """The service's name."""
+        """Return the service's name."""
         return str(self.spec["Name"])
 
     @property
     def template(self) -> Json:
-        """Its TaskTemplate."""
+        """Return its TaskTemplate."""
         found: Json = self.spec["TaskTemplate"]
         return found
 
     @property
     def mode(self) -> str:
-        """Replicated, Global, ReplicatedJob or GlobalJob."""
+        """Return Replicated, Global, ReplicatedJob or GlobalJob."""
         return str(next(iter(self.spec.get("Mode") or {"Replicated": {}})))
 
     def setting(self, key: str, default: int) -> int:
-        """A number of its mode, such as Replicas."""
+        """Return a number of its mode, such as Replicas."""
         value = (self.spec.get("Mode") or {}).get(self.mode) or {}
         return int(value.get(key, default))
 
     @property
     def state(self) -> str | None:
-        """The engine's word on its last update."""
+        """Return the engine's word on its last update."""
         return self.status["State"] if self.status else None
 
     def shown(self) -> Json:
-        """The service as `GET /services` has it."""
+        """Return the service as `GET /services` has it."""
         told: Json = {
             "ID": self.id,
             "Version": {"Index": self.version},
@@ -180,11 +180,11 @@ class Node:
 
     @property
     def usable(self) -> bool:
-        """Whether tasks that run there may stay."""
+        """Return whether tasks that run there may stay."""
         return self.up and self.availability != "drain"
 
     def suits(self, template: Json) -> bool:
-        """Whether the placement constraints of a service allow it."""
+        """Return whether the placement constraints of a service allow it."""
         constraints = (template.get("Placement") or {}).get("Constraints") or []
         return all(self._matches(str(one)) for one in constraints)
 
@@ -210,11 +210,11 @@ class Cluster:
         self._names = itertools.count(1)
 
     def now(self) -> datetime:
-        """The time by the leader's clock."""
+        """Return the time by the leader's clock."""
         return self.timeline.now + timedelta(seconds=self.leader_skew)
 
     def index(self) -> int:
-        """The next version index."""
+        """Return the next version index."""
         return next(self._index)
 
     def touch(self, thing: ServiceRecord | Task) -> None:
@@ -233,5 +233,5 @@ class Cluster:
 
 
 def stamped(moment: datetime) -> str:
-    """A time as the Engine API writes it."""
+    """Return a time as the Engine API writes it."""
     return moment.isoformat().replace("+00:00", "Z")

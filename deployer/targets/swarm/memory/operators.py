@@ -131,7 +131,7 @@ class Operator:
         self._engine.update_service(read["ID"], read["Version"]["Index"], wanted, None)
 
     def _resolved(self, image: str) -> str:
-        """An image with its digest, or as it is where the registry does not know it."""
+        """Return an image with its digest, or as it is where the registry does not know it."""
         digest = self._engine.digests.get(image)
         return f"{image}@{digest}" if digest and "@" not in image else image
 

@@ -40,13 +40,13 @@ class Orchestrator:
     # -- what it hears -----------------------------------------------------------------------------
 
     def touched(self, service: ServiceRecord) -> None:
-        """A service was created or written."""
+        """Handle a service that was created or written."""
         if service.id not in self._due:
             self._due.add(service.id)
             self.cluster.timeline.after(REACTION, partial(self._reconcile, service.id))
 
     def removed(self, service: ServiceRecord) -> None:
-        """A service was removed."""
+        """Handle a service that was removed."""
         update = self._updates.pop(service.id, None)
         if update:
             update.cancelled = True
@@ -55,12 +55,12 @@ class Orchestrator:
         self._restarts.forget(service.id)
 
     def created(self, task: Task) -> None:
-        """A task was made."""
+        """Handle a task that was made."""
         self._changed(task)
         self._reap(task)
 
     def task_changed(self, task: Task) -> None:
-        """A node tells of a task."""
+        """Handle a node's news of a task."""
         service = self.cluster.services.get(task.service_id)
         if task.ended:
             self._restarts.stopped(task)
@@ -77,7 +77,7 @@ class Orchestrator:
             self._reap(task)
 
     def nodes_changed(self) -> None:
-        """A node came, went, or changed its availability."""
+        """Handle a node that came, went, or changed its availability."""
         for task in [task for tasks in self.cluster.tasks.values() for task in tasks.values()]:
             node, service = self.cluster.nodes.get(task.node), self.cluster.services.get(task.service_id)
             if not task.node or (node and node.usable):
@@ -91,14 +91,14 @@ class Orchestrator:
                 self.touched(service)
 
     def update_ended(self, update: Updater) -> None:
-        """An updater has nothing more to do."""
+        """Handle an updater that has nothing more to do."""
         if self._updates.get(update.service.id) is update:
             del self._updates[update.service.id]
 
     # -- what the updater asks ---------------------------------------------------------------------
 
     def is_dirty(self, service: ServiceRecord, spec: dict[str, Any], version: int, task: Task) -> bool:
-        """Whether a task was made of another template than a spec's (`IsTaskDirty`)."""
+        """Return whether a task was made of another template than a spec's (`IsTaskDirty`)."""
         if task.spec_version == version:
             return False
         same_auth = READY <= RANK[task.state] <= RUNNING and not task.unwanted
@@ -164,14 +164,14 @@ class Orchestrator:
             {"Replicated": self._replicated, "Global": self._global}.get(service.mode, self._job)(service)
 
     def _places(self, service: ServiceRecord) -> dict[Place, list[Task]]:
-        """A service's tasks by slot, or by node for a global one."""
+        """Return a service's tasks by slot, or by node for a global one."""
         places: dict[Place, list[Task]] = {}
         for task in self.cluster.tasks[service.id].values():
             places.setdefault((task.slot, "" if task.slot else task.node), []).append(task)
         return places
 
     def _updatable(self, tasks: Sequence[Task], service: ServiceRecord) -> list[Task]:
-        """The tasks of a slot that an update is about (`UpdatableTasksInSlot`)."""
+        """Return the tasks of a slot that an update is about (`UpdatableTasksInSlot`)."""
         live = [task for task in tasks if not task.unwanted]
         if live or service.state == "rollback_started":
             return live
@@ -197,7 +197,7 @@ class Orchestrator:
             self.cluster.tasks[service.id].pop(task.id, None)
 
     def _kept_first(self, live: dict[Place, list[Task]]) -> list[list[Task]]:
-        """Slots in the order in which a scaling down keeps them: running ones, spread over the nodes."""
+        """Return slots in the order in which scaling down keeps them: running ones, spread over nodes."""
         slots = sorted(live.values(), key=lambda slot: not any(task.state == "running" for task in slot))
         counts: dict[str, int] = {}
         ranked = []

@@ -40,11 +40,11 @@ class Restarts:
         self._history: dict[tuple[str, int, str], _Restarts] = {}
 
     def policy(self, task: Task) -> dict[str, Any]:
-        """The restart policy that a task was made with."""
+        """Return the restart policy that a task was made with."""
         return task.spec.get("RestartPolicy") or {}
 
     def should(self, task: Task, service: ServiceRecord) -> bool:
-        """Whether the policy wants a task after this one."""
+        """Return whether the policy wants a task after this one."""
         policy = self.policy(task)
         condition = policy.get("Condition") or "any"
         job = service.mode.endswith("Job")
@@ -59,7 +59,7 @@ class Restarts:
         return sum(not window or now - at <= window for at in before.times) < most
 
     def delay_of(self, task: Task) -> float:
-        """How long to wait before a restart of a task."""
+        """Return the delay before a restart of a task."""
         node = self._cluster.nodes.get(task.node)
         if node and node.availability == "drain":
             return 0.0

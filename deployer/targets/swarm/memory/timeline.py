@@ -21,7 +21,7 @@ class Timeline:
 
     @property
     def now(self) -> datetime:
-        """The time that a right clock shows."""
+        """Return the time that a right clock shows."""
         return self.begin + timedelta(seconds=self.seconds)
 
     def after(self, seconds: float, act: Callable[[], None]) -> None:
