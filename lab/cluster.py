@@ -9,11 +9,10 @@ import tempfile
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from lab import images
 from lab.aws import HOST, Aws, Queues
+from lab.context import Context
 from lab.engine import Engine
 from lab.janitor import Janitor
 from lab.lab import _write_logins
@@ -25,7 +24,7 @@ from lab.swarm import Swarm
 SWITCH = "10.77.0.100"
 
 
-class Cluster:
+class Cluster(Context):
     """A Swarm of three managers, a registry and SQS; use it as a context, in the main thread."""
 
     def __init__(self) -> None:
@@ -60,19 +59,6 @@ class Cluster:
             # The network alone is entered: a process id of the machine's must keep its meaning.
             argv = ["nsenter", "--net", "--target", str(namespaces.pid), *command.split()]
             subprocess.run(argv, check=True, capture_output=True)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def start(self) -> None:
         """Start every part and join the managers."""

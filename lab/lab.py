@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from lab import events, images, port_forward, requirements
 from lab.aws import HOST, Aws, Queues
+from lab.context import Context
 from lab.engine import Engine
 from lab.janitor import Janitor
 from lab.namespaces import Namespaces
@@ -33,7 +33,7 @@ PLAIN_LOGIN = ("robot", "plain-password")
 ECR_ADDRESS, PLAIN_ADDRESS = "127.0.0.2", "127.0.0.3"
 
 
-class Lab(Swarm):
+class Lab(Context, Swarm):
     """An engine with a Swarm of one manager, ECR, another registry, SQS and Redis, all in one directory.
 
     Use it as a context, in the main thread: everything ends with it, and with the process that has made it.
@@ -77,19 +77,6 @@ class Lab(Swarm):
     def _make_namespaces(self, root: Path) -> Namespaces:
         addresses = {HOST: ECR_ADDRESS, OTHER_HOST: ECR_ADDRESS, PLAIN_HOST.partition(":")[0]: PLAIN_ADDRESS}
         return Namespaces(root, addresses, self._janitor)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def start(self) -> None:
         """Start every part, side by side, and wait until all of them serve."""
