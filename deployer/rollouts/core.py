@@ -14,9 +14,9 @@ from deployer.model.image import Image
 from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import Snapshot
 from deployer.policies.labels import ServiceLabels
-from deployer.rollouts.decision import Case, Rules, Stop
+from deployer.rollouts.decision import Case, Rules, Stop, Update
 from deployer.rollouts.ledger import Failure, Ledger, remember
-from deployer.rollouts.ports import Credentials, Registry, Target
+from deployer.rollouts.ports import Change, Credentials, Registry, Target
 from deployer.rollouts.rules import choose
 
 log = logging.getLogger(__name__)
@@ -84,6 +84,25 @@ class Core:
                 break
             tags = [t for t in tags if t.name != chosen]
         return image.with_tag(chosen)
+
+    def write(self, snapshot: Snapshot, update: Update, credentials: Credentials | None) -> None:
+        """Write an update to the version of the service that was read.
+
+        Raises:
+            StaleVersionError: somebody else has written since.
+            TemporaryError: the target cannot answer now.
+        """
+        change = Change(update.state, update.image, update.manifest, update.force)
+        self.target.apply(snapshot.service, change, credentials)
+        image = update.image
+        text = "Updated service %s with image %s, %s"
+        log.info(text, snapshot.service.id, image.without_digest(), image.digest)
+
+    def remember_failure(self, snapshot: Snapshot, digest: str | None, reason: str) -> None:
+        """Write down in the ledger that a digest failed, if one did."""
+        if digest:
+            failure = Failure(digest, None, reason, snapshot.now.isoformat(timespec="seconds"))
+            remember(self.target, snapshot.service.name, {digest: failure})
 
     def remember(self, case: Case) -> None:
         """Write down in the ledger what the next write of anybody could wipe out."""

@@ -12,27 +12,24 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from deployer.errors import (
-    DeployerError,
     NoSuchServiceError,
-    NotFoundError,
     PermanentError,
     StaleVersionError,
 )
 from deployer.model import label_names as names
 from deployer.model.deployment import Again, Outcome, Report, Request, Watch
 from deployer.model.image import Image
-from deployer.model.service import LabelError, Manifest, Service
+from deployer.model.service import LabelError, Service
 from deployer.model.snapshot import Phase, Snapshot
 from deployer.policies.labels import ServiceLabels
 from deployer.rollouts import ledger, prejob
+from deployer.rollouts.carry_out import carry_out
 from deployer.rollouts.core import Core, case_of
 from deployer.rollouts.decision import Case, Found, Skip, Stop, Update, Wait
-from deployer.rollouts.follow import FIRST_LOOK, Decision, Ended, GoBack, LookAgain, TakeOver, follow, looked
-from deployer.rollouts.ledger import Failure
+from deployer.rollouts.follow import FIRST_LOOK, follow, looked
 from deployer.rollouts.ledger.slots import Observer, give_slot_back, keep_slot, slots_full, take_slot
 from deployer.rollouts.pace import Pace
 from deployer.rollouts.ports import Change, Credentials
-from deployer.rollouts.rollback import gone_back
 from deployer.rollouts.rules import SETTLE, decide, leave_alone
 from deployer.rollouts.waiting import next_wait
 
@@ -40,10 +37,6 @@ log = logging.getLogger(__name__)
 
 SLOT = "slot"  # the name of a wait for one of DEPLOYER_MAX_ROLLOUTS
 STALE_READS = 5  # re-reads after "update out of sequence" before the deployment waits
-STUCK_LOOK, STUCK_SECONDS = (
-    10.0,
-    900.0,
-)  # between two tries, and for which a way back is tried where the registry refuses it
 
 
 @lru_cache(maxsize=10_000)
@@ -146,7 +139,7 @@ class Deployer(Core):
             waits = self._job_first(case, decision, credentials)
             if not waits:
                 self.remember(case)
-                self._write(snapshot, decision, credentials)
+                self.write(snapshot, decision, credentials)
         except BaseException:
             self._give_slot_back(snapshot, request)
             raise
@@ -165,13 +158,6 @@ class Deployer(Core):
             case.request.task, str(update.image), before, began, began, recovers=unwell, asked=FIRST_LOOK
         )
         return Again(FIRST_LOOK, "the roll-out has begun", watch)
-
-    def _write(self, snapshot: Snapshot, update: Update, credentials: Credentials | None) -> None:
-        change = Change(update.state, update.image, update.manifest, update.force)
-        self.target.apply(snapshot.service, change, credentials)
-        image = update.image
-        text = "Updated service %s with image %s, %s"
-        log.info(text, snapshot.service.id, image.without_digest(), image.digest)
 
     def _stopped(self, case: Case, stop: Stop) -> Report | Again:
         if isinstance(stop, Skip):
@@ -221,7 +207,7 @@ class Deployer(Core):
                 return replace(begun, pre_job=update.image.digest) if isinstance(begun, Again) else begun
             case prejob.Failed(reason):
                 text = f"job {name}, which runs first: {reason}"
-                self._remember_failure(snapshot, update.image.digest, text)
+                self.remember_failure(snapshot, update.image.digest, text)
                 return self.report(snapshot, request, Outcome.FAILED, text)
             case prejob.Running(count, what):
                 return self._stopped(case, Wait(f"job {name} runs first ({count} complete)", what))
@@ -236,59 +222,11 @@ class Deployer(Core):
         if state.by == "rollback" and state.task == watch.task and not (watch.going_back or request.rollback):
             # Begun by a look that nobody remembers.
             watch = replace(watch, watched=0.0, going_back=state.reason or "rolled back")
-        step = self._apply(case, watch, follow(case, watch))
+        step = carry_out(self, case, watch, follow(case, watch))
         self._keep_slot(snapshot, request, step)
         return step
 
-    def _apply(self, case: Case, watch: Watch, decision: Decision) -> Report | Again:
-        snapshot = case.snapshot
-        match decision:
-            case Ended(outcome, reason, failed):
-                self._remember_failure(snapshot, failed, reason)
-                return self.report(snapshot, case.request, outcome, reason, watch)
-            case LookAgain(seconds, reason):
-                return Again(seconds, reason, replace(watch, asked=seconds))
-            case GoBack():
-                return self._go_back(case, watch, decision)
-            case TakeOver(image, failed, reason):
-                self._remember_failure(snapshot, failed, reason)
-                state = gone_back(snapshot, watch.task, image, failed, reason)
-                credentials = self.registry.credentials(Image.parse(image), snapshot.service.login)
-                self.target.apply(snapshot.service, Change(state), credentials)
-                return Again(FIRST_LOOK, f"the engine rolled back: {reason}", _turned(watch, reason))
-
-    def _go_back(self, case: Case, watch: Watch, back: GoBack) -> Report | Again:
-        snapshot, service = case.snapshot, case.snapshot.service
-        self._remember_failure(snapshot, back.failed, back.reason)
-        try:
-            manifest, credentials = self.manifest(back.to, service.login)
-        except NotFoundError:
-            # The registry has it no more, but nodes that ran it have: the engine starts it from there.
-            manifest, credentials = Manifest(back.to.digest or ""), self._credentials(back.to, service.login)
-        except PermanentError as fault:
-            if watch.stuck >= STUCK_SECONDS:
-                reason = f"{back.reason}; no way back: {fault}"
-                return self.report(snapshot, case.request, Outcome.FAILED, reason, watch)
-            log.warning("Service %s cannot go back yet: %s", service.name, fault)
-            stuck = replace(watch, stuck=watch.stuck + STUCK_LOOK, asked=STUCK_LOOK)
-            return Again(STUCK_LOOK, f"{back.reason}; going back is not possible yet: {fault}", stuck)
-        log.warning("Roll-out of service %s failed (%s), going back to %s", service.id, back.reason, back.to)
-        state = gone_back(snapshot, watch.task, str(back.to), back.failed, back.reason)
-        self._write(snapshot, Update(back.to, manifest, state), credentials)
-        return Again(FIRST_LOOK, f"going back: {back.reason}", _turned(watch, back.reason))
-
-    def _credentials(self, image: Image, login: str | None) -> Credentials | None:
-        try:
-            return self.registry.credentials(image, login)
-        except DeployerError:
-            return None
-
-    # -- what the ledger keeps ---------------------------------------------------------------------
-
-    def _remember_failure(self, snapshot: Snapshot, digest: str | None, reason: str) -> None:
-        if digest:
-            at = snapshot.now.isoformat(timespec="seconds")
-            ledger.remember(self.target, snapshot.service.name, {digest: Failure(digest, None, reason, at)})
+    # -- whose turn it is --------------------------------------------------------------------------
 
     def _admit(self, snapshot: Snapshot, request: Request) -> Wait | None:
         """Return a wait if one more update may not begin now: the worker's pace, the slots of all."""
@@ -340,7 +278,3 @@ def _takes_its_place(step: Report | Again, request: Request) -> bool:
     if step.outcome is Outcome.HELD and step.reason.startswith("held: "):
         return True
     return not request.by_itself and step.outcome is not Outcome.UNCHANGED
-
-
-def _turned(watch: Watch, reason: str) -> Watch:
-    return replace(watch, watched=0.0, going_back=reason, asked=FIRST_LOOK, stuck=0.0)

@@ -1,0 +1,82 @@
+"""The rules of a deployment: what to do with one service, decided from facts alone, as a value.
+
+Every rule about order, holds, memory of failure and waiting stands here, and nowhere else, in two steps:
+`choose` says which image the registry is to be asked about (or why not to ask), `decide` what to do with
+the answer. Events are hints, the registry is the truth: no rule trusts the digest or the time of an event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from deployer.model.image import Image
+from deployer.model.service import State
+from deployer.rollouts.decision import Case, Found, Stop, Update
+from deployer.rollouts.rollback import gone_back, way_back_after
+from deployer.rollouts.rules.after import AFTER, SETTLE
+from deployer.rollouts.rules.before import BEFORE, LEAVE_ALONE, wanted_image
+
+__all__ = ["SETTLE", "answers", "choose", "decide", "leave_alone", "questions"]
+
+
+def choose(case: Case) -> Image | Stop:
+    """The image to ask the registry about, or why nothing is to be done at all.
+
+    Raises:
+        LabelError: a label of the service cannot be understood.
+    """
+    for _, stop in questions(case):
+        if stop:
+            return stop
+    return wanted_image(case)
+
+
+def decide(found: Found) -> Update | Stop:
+    """What to do about a service, now that the registry has said what the wanted image is."""
+    for _, stop in answers(found):
+        if stop:
+            return stop
+    return Update(found.target, found.manifest, _state(found), found.case.request.force)
+
+
+def leave_alone(case: Case) -> Stop | None:
+    """Why nobody may write to a service at all, whatever is wanted of it; None if it may be written to.
+
+    Raises:
+        LabelError: a label of the service cannot be understood.
+    """
+    return next((stop for _, rule in LEAVE_ALONE if (stop := rule(case))), None)
+
+
+def questions(case: Case) -> Iterator[tuple[str, Stop | None]]:
+    """Every rule that is asked before the registry, with what it says: a reason to stop, or None."""
+    for name, rule in BEFORE:
+        yield name, rule(case)
+
+
+def answers(found: Found) -> Iterator[tuple[str, Stop | None]]:
+    """Every rule that is asked when the registry has answered, with what it says."""
+    for name, rule in AFTER:
+        yield name, rule(found)
+
+
+def _state(found: Found) -> State:
+    case, request, target = found.case, found.case.request, found.target
+    service, snapshot = case.snapshot.service, case.snapshot
+    if request.rollback:
+        failed = service.image.digest if service.image else None
+        return gone_back(snapshot, request.task, str(target), failed, "rolled back by hand")
+    restarts = service.image is not None and service.image.digest == target.digest
+    kept = service.state.with_failure(snapshot.left.digest if snapshot.left else None)
+    return State(
+        image=str(target),
+        previous=way_back_after(snapshot, target, case.failures),
+        failed=kept.without_failure(target.digest).failed,
+        task=request.task,
+        done=service.state.done_before(request.task),
+        event=request.event,
+        by=request.by,
+        at=snapshot.now.isoformat(timespec="milliseconds"),
+        pushed_at=request.pushed_at,
+        restart="true" if restarts else None,
+    )
