@@ -141,10 +141,10 @@ class Deployer(Core):
                 self.remember(case)
                 self.write(snapshot, decision, credentials)
         except BaseException:
-            self._give_slot_back(snapshot, request)
+            self._give_slot_back(snapshot, request.task)
             raise
         if waits:
-            self._give_slot_back(snapshot, request)
+            self._give_slot_back(snapshot, request.task)
             return waits
         return self._begun(case, decision)
 
@@ -223,7 +223,7 @@ class Deployer(Core):
             # Begun by a look that nobody remembers.
             watch = replace(watch, watched=0.0, going_back=state.reason or "rolled back")
         step = carry_out(self, case, watch, follow(case, watch))
-        self._keep_slot(snapshot, request, step)
+        self._keep_slot(snapshot, watch.task, step)
         return step
 
     # -- whose turn it is --------------------------------------------------------------------------
@@ -246,15 +246,15 @@ class Deployer(Core):
     def _no_slot(self) -> Wait:
         return Wait(f"{self.rules.max_rollouts} services roll already (DEPLOYER_MAX_ROLLOUTS)", SLOT)
 
-    def _keep_slot(self, snapshot: Snapshot, request: Request, step: Report | Again) -> None:
+    def _keep_slot(self, snapshot: Snapshot, owner: str, step: Report | Again) -> None:
         if isinstance(step, Report):
-            self._give_slot_back(snapshot, request)
+            self._give_slot_back(snapshot, owner)
         elif self.rules.max_rollouts:
-            keep_slot(self.target, snapshot.service.name, request.task, self.observer)
+            keep_slot(self.target, snapshot.service.name, owner, self.observer)
 
-    def _give_slot_back(self, snapshot: Snapshot, request: Request) -> None:
+    def _give_slot_back(self, snapshot: Snapshot, owner: str) -> None:
         if self.rules.max_rollouts:
-            give_slot_back(self.target, snapshot.service.name, request.task, self.observer)
+            give_slot_back(self.target, snapshot.service.name, owner, self.observer)
 
     def _take_slot(self, snapshot: Snapshot, request: Request) -> bool:
         width, name = self.rules.max_rollouts, snapshot.service.name

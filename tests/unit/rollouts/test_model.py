@@ -16,6 +16,7 @@ from deployer.rollouts import renewal, survey
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.ledger import set_freeze
+from deployer.rollouts.ledger.slots import Observer
 from deployer.rollouts.ports import Credentials
 from deployer.testing import FakeSwarm
 
@@ -40,7 +41,8 @@ class Deployments(RuleBasedStateMachine):
         self.swarm.create("one", f"{WEB}@{digest(0)}", replicas=2)
         self.swarm.create("two", f"{WEB}@{digest(0)}", failure_action="rollback")
         rules = Rules(rollout_timeout=120, max_rollouts=1)
-        self.deployer = Deployer(self.swarm, self.swarm, rules, clock=self.swarm.clock)
+        observer = Observer(lambda: 0.0)  # no slot may wait for its lease to end
+        self.deployer = Deployer(self.swarm, self.swarm, rules, self.swarm.clock, observer=observer)
         self.newest = 0
         self.messages = []  # (service, request, watch)
         self.tasks = 0
@@ -160,7 +162,7 @@ class Deployments(RuleBasedStateMachine):
                 break
             self.messages = [again for message in self.messages if (again := self.take(message))]
             self.swarm.tick(2)
-        assert not self.messages, f"a task does not end: {self.messages}"
+        assert not self.messages, f"a task does not end: {self.messages[0]}, {self.swarm.ledger().labels}"
         self.swarm.settle()
         for service in SERVICES:
             self.check_end(service)
