@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from deployer.model.service import Service
 
+# Of a digest that a person moved a service away from: not tried by itself, and yet a way back.
+MOVED = "somebody moved the service away from it"
+
 
 class Phase(StrEnum):
     """Where a roll-out stands."""

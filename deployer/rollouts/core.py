@@ -12,7 +12,7 @@ from deployer.model import label_names as names
 from deployer.model.deployment import Outcome, Report, Request, Watch
 from deployer.model.image import Image
 from deployer.model.service import LabelError, Manifest, Service
-from deployer.model.snapshot import Snapshot
+from deployer.model.snapshot import MOVED, Snapshot
 from deployer.policies.labels import ServiceLabels
 from deployer.rollouts.decision import Case, Rules, Stop, Update
 from deployer.rollouts.ledger import Failure, Ledger, remember
@@ -226,10 +226,11 @@ def known_failures(snapshot: Snapshot, ledger: Ledger) -> dict[str, str]:
     service, state = snapshot.service, snapshot.service.state
     known = dict.fromkeys(state.failures, state.reason or "")
     if snapshot.left:
-        known[snapshot.left.digest] = f"rolled back: {snapshot.left.reason}"
+        reason = snapshot.left.reason
+        known[snapshot.left.digest] = reason if reason == MOVED else f"rolled back: {reason}"
     ours = Image.find(state.image)
     if ours and ours.digest and (service.image is None or service.image.digest != ours.digest):
-        known[ours.digest] = "somebody moved the service away from it"
+        known[ours.digest] = MOVED
     remembered = ledger.failures(service.name)
     known |= {digest: failure.reason for digest, failure in remembered.items()}
     return known

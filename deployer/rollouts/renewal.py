@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from deployer.errors import DeployerError, StaleVersionError
 from deployer.model.image import Image
 from deployer.model.service import Service, State
-from deployer.model.snapshot import Phase, Snapshot
+from deployer.model.snapshot import MOVED, Phase, Snapshot
 from deployer.policies.labels import ServiceLabels
 from deployer.rollouts.core import Core, known_failures
 from deployer.rollouts.ledger import Ledger
@@ -108,8 +108,8 @@ def _kept(snapshot: Snapshot, ledger: Ledger) -> State:
     """Return the state to write, with all that the write takes away from the engine's own memory."""
     service, state = snapshot.service, snapshot.service.state
     failures = known_failures(snapshot, ledger)
-    for digest in failures:
-        state = state.with_failure(digest)
+    for digest, why in failures.items():
+        state = state.with_failure(digest) if why != MOVED else state
     if state.previous is None:
         before = Image.find(snapshot.before)
         usable = before and before.digest and before.digest not in failures and _differs(before, service)

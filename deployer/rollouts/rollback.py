@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import replace
 
 from deployer.model.image import Image
 from deployer.model.service import State
-from deployer.model.snapshot import Phase, Progress, Snapshot
+from deployer.model.snapshot import MOVED, Phase, Progress, Snapshot
 
 
-def way_back(snapshot: Snapshot, failures: Collection[str]) -> Image | None:
+def way_back(snapshot: Snapshot, failures: Mapping[str, str]) -> Image | None:
     """Return the image to go back to: remembered on the service or, after a `docker stack deploy`, by tasks.
 
     Args:
         snapshot: the service as it is now.
-        failures: digests that are no way back.
+        failures: digests that must not be tried again by themselves, and why.
     """
     current = snapshot.service.image
     remembered = [snapshot.service.state.previous] if snapshot.service.state.previous else []
     for text in [*remembered, *snapshot.former_images]:
         candidate = Image.find(text)
-        if not current or not candidate or not candidate.digest or candidate.digest in failures:
+        if (
+            not current
+            or not candidate
+            or not candidate.digest
+            or failures.get(candidate.digest, MOVED) != MOVED
+        ):
             continue
         if candidate.digest != current.digest and candidate.same_repository(current):
             return candidate
     return None
 
 
-def way_back_after(snapshot: Snapshot, target: Image, failures: Collection[str]) -> str | None:
+def way_back_after(snapshot: Snapshot, target: Image, failures: Mapping[str, str]) -> str | None:
     """Return the way back after an update: what runs now, if it runs well, else what ran before."""
     current = snapshot.service.image
     if current and current.digest and _is_good(snapshot):
@@ -55,7 +60,7 @@ def gone_back(snapshot: Snapshot, task: str, back: str, failed: str | None, reas
 
     One of them may be what the target has just left. It is known from what the write overwrites.
     """
-    left = snapshot.left.digest if snapshot.left else None
+    left = snapshot.left.digest if snapshot.left and snapshot.left.reason != MOVED else None
     kept = snapshot.service.state.with_failure(left).with_failure(failed)
     return replace(
         kept.without_failure(Image.parse(back).digest),

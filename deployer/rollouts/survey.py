@@ -16,7 +16,7 @@ from deployer.model.image import Image
 from deployer.model.service import LabelError, Service
 from deployer.model.snapshot import Phase, Progress, Snapshot
 from deployer.rollouts.core import Core, case_of
-from deployer.rollouts.decision import Found, Skip, Stop, Update, Wait
+from deployer.rollouts.decision import Found, Skip, Stop, Update
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.once import AskedOnce, ListedOnce
 from deployer.rollouts.rules import SETTLE, choose, decide
@@ -91,11 +91,11 @@ def _compare(core: Core, service: Service, ledger: Ledger) -> Behind | None:
     if service.image.digest == manifest.digest:
         return None
     if isinstance(step, Image):
-        case = core.case(core.read(service.id), request, ledger)
+        # Waiting for the tag to be quiet is left to its own deployment, all other rules are asked here.
+        quiet = replace(request, waiting={f"{SETTLE}{manifest.digest}": float("inf")})
+        case = core.case(core.read(service.id), quiet, ledger)
         core.remember(case)  # a rollback by hand, say, of which the next write would leave no trace
         step = decide(Found(case, wanted, manifest))
-    # Waiting for the tag to be quiet is what its own deployment does.
-    begins = isinstance(step, Update) or (isinstance(step, Wait) and step.what.startswith(SETTLE))
     target = str(wanted.with_digest(manifest.digest))
     reason = "" if isinstance(step, Update | Image) else step.reason
-    return Behind(service.name, service.id, str(service.image), target, begins, reason)
+    return Behind(service.name, service.id, str(service.image), target, isinstance(step, Update), reason)

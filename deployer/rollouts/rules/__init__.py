@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from deployer.model.image import Image
 from deployer.model.service import State
+from deployer.model.snapshot import MOVED
 from deployer.rollouts.decision import Case, Found, Stop, Update
 from deployer.rollouts.rollback import gone_back, way_back_after
 from deployer.rollouts.rules.after import AFTER, SETTLE
@@ -67,7 +68,8 @@ def _state(found: Found) -> State:
         failed = service.image.digest if service.image else None
         return gone_back(snapshot, request.task, str(target), failed, "rolled back by hand")
     restarts = service.image is not None and service.image.digest == target.digest
-    kept = service.state.with_failure(snapshot.left.digest if snapshot.left else None)
+    left = snapshot.left.digest if snapshot.left and snapshot.left.reason != MOVED else None
+    kept = service.state.with_failure(left)
     return State(
         image=str(target),
         previous=way_back_after(snapshot, target, case.failures),

@@ -12,7 +12,7 @@ from typing import Any
 
 from deployer.model.image import Image
 from deployer.model.service import CLOCKS_APART, Service, State
-from deployer.model.snapshot import JobRun, Left, Phase, Progress, Snapshot
+from deployer.model.snapshot import MOVED, JobRun, Left, Phase, Progress, Snapshot
 from deployer.targets.swarm.service import BUSY_STATES, image_of, is_ours
 
 Raw = Mapping[str, Any]
@@ -217,10 +217,16 @@ def _differs(task: Raw, template: Raw) -> bool:
 
 
 def _come_and_gone(service: Service, tasks: Sequence[Raw]) -> Left | None:
-    state = service.state
-    before = State.of(((service.native.get("PreviousSpec") or {}).get("Labels")) or {})
-    if state.image != service.image_text if state.at else before.task:
-        return None  # another image by hand, or a `docker stack deploy`, which took our labels off
+    state, former = service.state, service.native.get("PreviousSpec") or {}
+    if not state.at and State.of(former.get("Labels") or {}).task:
+        return None  # a `docker stack deploy` took our labels off, and says where to start anew
+    if not is_ours(service.native):
+        # Nobody but a person can have written another image over what is in PreviousSpec.
+        moved = image_of(former.get("TaskTemplate") or {})
+        if gone := _gone_from(service, moved, True, MOVED):
+            return gone
+    if state.at and state.image != service.image_text:
+        return None
     # Two machines' clocks: only tasks that are newer beyond doubt, or that others of the same image surround.
     since = datetime.fromisoformat(state.at) + CLOCKS_APART if state.at else datetime.max.replace(tzinfo=UTC)
     made = [_made_at(task) for task in tasks if image_of(task.get("Spec", {})) == service.image_text]

@@ -427,3 +427,27 @@ def test_d6_a_stack_deploy_of_the_same_file_in_mid_roll_out_is_followed_to_its_e
         step = world.deployer.advance("web", Request("t2", by="event"), step.watch)
     assert step.outcome is Outcome.SUPERSEDED
     assert "3/3 running" in step.reason
+
+
+# -- found by the simulation -------------------------------------------------------------------------
+
+
+def test_an_image_that_an_operator_set_by_hand_stands_also_where_nothing_was_deployed_before(world):
+    world.push(2)
+    world.operator.update("web", image=WEB)  # while the tag meant 2
+    world.wait(60)
+    world.push(1)
+    assert world.reconcile() == []
+    assert world.n() == 2
+    assert world.deploy("back", by="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
+    assert world.n() == 1
+
+
+def test_a_service_that_waits_for_one_that_failed_is_not_asked_for_at_each_look():
+    world = World(settle=60)
+    world.push(1)
+    world.create()
+    world.create(name="api", labels={"deployer.after": "web"})
+    world.push(2, crashing=True)
+    assert world.deploy("t2").outcome is Outcome.ROLLED_BACK
+    assert world.reconcile() == []

@@ -1,0 +1,15 @@
+"""Whole days of a Swarm and its deployer, drawn from seeds; more of them with `python -m lab.simulate`."""
+
+import os
+
+import pytest
+
+from lab.simulate.day import play, story
+
+SEEDS = int(os.environ.get("SEEDS", "24"))
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_no_story_breaks_an_invariant(part):
+    for seed in range(part, SEEDS, 4):
+        play(seed, story(seed))
