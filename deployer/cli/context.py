@@ -22,7 +22,8 @@ def honour_context() -> None:
     """
     if os.environ.get("DOCKER_HOST"):
         return
-    home = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    # In a container the user may have no home, which `Path.home` would raise for.
+    home = Path(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"))  # noqa: PTH111
     name = os.environ.get("DOCKER_CONTEXT") or _read(home / "config.json").get("currentContext")
     if not isinstance(name, str) or name in {"", DEFAULT}:
         return

@@ -51,3 +51,17 @@ def test_a_context_that_does_not_exist_is_said(config, monkeypatch):
     monkeypatch.setenv("DOCKER_CONTEXT", "prdo")
     with pytest.raises(SettingsError, match="'prdo' does not exist"):
         honour_context()
+
+
+def test_a_user_without_a_home_has_no_context(monkeypatch):
+    """As in a container that runs under a number: `deployer health` must not fail there."""
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+
+    def nobody(number):
+        raise KeyError(number)
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    honour_context()
+    assert "DOCKER_HOST" not in os.environ
