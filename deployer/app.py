@@ -1,4 +1,4 @@
-"""Where the parts are put together: the Celery app, and the core with the real edges."""
+"""Put the parts together: the Celery app, and the core with the real edges."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def show_bridge(bridge: Any) -> None:
         metrics.serve(settings.metrics_address)
     if settings.health_file:
         silence = health.silence(lambda: time.monotonic() - bridge.begun)
-        health.Heart(settings.health_file, "bridge", silence).start()
+        health.HealthWriter(settings.health_file, "bridge", silence).start()
 
 
 def count_event(kind: str) -> None:

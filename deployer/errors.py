@@ -1,7 +1,7 @@
 """The two kinds of failure, and nothing else decides whether something is tried again.
 
 `TemporaryError`: wait and try again. `PermanentError`: trying again changes nothing, a person has to
-act, and the message says how. The edges (`swarm`, `registry`, `bus`) translate what their libraries
+act, and the message says how. The edges (`targets`, `registries`, `aws`) translate what their libraries
 raise into these two and chain the original (`raise … from`).
 """
 
@@ -53,7 +53,7 @@ class SettingsError(PermanentError):
 
 
 def brief(fault: Exception) -> str:
-    """An error in one line for the log."""
+    """Return an error as one line for the log."""
     # The first line only: SQS may answer a bad signature with the request's headers, token and all.
     return f"{type(fault).__name__}: {fault}".split("\n", 1)[0][:300]
 
@@ -63,5 +63,5 @@ _CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "\N{REPLACEMENT CHARAC
 
 
 def printable(text: str) -> str:
-    """A stranger's text for a terminal; as long as before."""
+    """Replace control characters in untrusted text; the length stays the same."""
     return text.translate(_CONTROLS)

@@ -89,6 +89,9 @@ class _Keys:
 class Accounts:
     """ECR by account, with the role that is set for it; shared by all threads.
 
+    botocore's own refreshable credentials do not serve here: they log a stack trace with STS's words
+    at each failure, and keep a session that AWS takes for expired.
+
     Args:
         roles: to assume, at most one for each account.
         clock: the time, with its zone.
@@ -103,7 +106,7 @@ class Accounts:
 
     @contextmanager
     def ecr(self, registry: EcrRegistry, action: str, where: str) -> Iterator[ECRClient]:
-        """A client for ECR in the registry's region, with the failures of `translated`.
+        """Give a client for ECR in the registry's region; its failures are those of `translated`.
 
         Args:
             registry: whose account's role is used if there is one.
@@ -127,7 +130,7 @@ class Accounts:
             raise
 
     def _client(self, registry: EcrRegistry, role: Role | None) -> ECRClient:
-        """One takes 0.1 s to make, so it is kept, but not for long: mounted credentials may be replaced."""
+        """Return a client; it takes 0.1 s and is kept, but not for long: mounted credentials are replaced."""
         now = self._clock()
         client, until = self._clients.get(registry, (None, now))
         if client is None or until <= now:

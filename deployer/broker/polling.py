@@ -1,6 +1,6 @@
-"""The thread that polls a queue for the broker, and the socket that wakes the hub.
+"""Poll a queue for the broker in a thread, and wake the hub by a socket.
 
-It decides nothing, and no answer of SQS ends or stalls it.
+The thread decides nothing, and no answer of SQS ends or stalls it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The thread that ends messages: it deletes them, or gives them back."""
+"""End messages in a thread of its own: delete them, or give them back."""
 
 from __future__ import annotations
 

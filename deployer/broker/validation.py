@@ -1,7 +1,7 @@
-"""What a task message of Celery's protocol 2 is made of, and what is none (Celery, "Message Protocol").
+"""Validate task messages of Celery's protocol 2 before Celery sees them (Celery, "Message Protocol").
 
 Celery trusts what it finds in a message. A title that is a list, say, gets past it as far as a thread of the
-pool, where the error is dropped with the thread's place (Celery 5.7). So all of it is looked at before. Pure.
+pool, where the error is dropped with the thread's place (Celery 5.7). So all of it is validated before.
 """
 
 from __future__ import annotations

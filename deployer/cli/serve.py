@@ -74,7 +74,7 @@ def webhook(host: str, port: int) -> None:
         raise click.ClickException(f"{fault}; pip install 'swarm-ecr-deployer[webhook]'") from fault
     from deployer.aws import sqs
     from deployer.observability import logs, metrics
-    from deployer.observability.health import Heart
+    from deployer.observability.health import HealthWriter
     from deployer.settings import load, pairs
     from deployer.triggers.webhook.queue import Outbox
 
@@ -86,7 +86,7 @@ def webhook(host: str, port: int) -> None:
     if settings.metrics_address:
         metrics.serve(settings.metrics_address)
     if settings.health_file:
-        Heart(settings.health_file, "webhook", outbox.ill).start()
+        HealthWriter(settings.health_file, "webhook", outbox.ill).start()
     run(receiver.app(__version__), host, port, settings.webhook_proxies)
 
 

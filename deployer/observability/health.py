@@ -1,4 +1,4 @@
-"""Is this process doing its work? Written to a file every few seconds, and read by `deployer health`.
+"""Write to a file every few seconds how this process is, and read it for `deployer health`.
 
 A process that hangs stops writing, so an old file is as telling as a bad one. A file needs no port, and no
 two processes of one host get into each other's way.
@@ -26,15 +26,15 @@ SILENCE = 90.0  # seconds without an answer of SQS: four long polls, or the long
 LONGEST_TASK = 600.0  # seconds; one look at a service is bounded by the engine's time-outs
 
 Check = Callable[[], str | None]
-"""The reason why a process is not well, None if it is."""
+"""Returns the reason why a process is unhealthy, None if it is healthy."""
 
 
 class UnhealthyError(DeployerError):
-    """The process is not well; the message tells why."""
+    """The process is unhealthy; the message says why."""
 
 
-class Heart(threading.Thread):
-    """Looks at the process it lives in.
+class HealthWriter(threading.Thread):
+    """Look at the process it lives in, and write what it sees.
 
     Args:
         path: the file.
@@ -77,14 +77,14 @@ class Heart(threading.Thread):
 
 
 def read(path: Path, now: float) -> str:
-    """What the file says of a process that is well.
+    """Return the file's line on a healthy process.
 
     Args:
         path: the file.
         now: seconds since the epoch.
 
     Raises:
-        UnhealthyError: the process is not well, hangs, or has never written.
+        UnhealthyError: the process is unhealthy, hangs, or has never written.
     """
     try:
         told = json.loads(path.read_text())
@@ -100,7 +100,7 @@ def read(path: Path, now: float) -> str:
 
 
 class LoopCheck:
-    """Whether the loop of a worker still turns.
+    """Check that the loop of a worker still turns.
 
     Args:
         call_soon: has the loop call a function.
@@ -125,7 +125,7 @@ class LoopCheck:
 
 
 def silence(seconds: Callable[[], float]) -> Check:
-    """Whether SQS has not answered for too long.
+    """Return a check that SQS has not been silent for too long.
 
     Args:
         seconds: how long the poll under way has been waiting, with its retries.
@@ -139,7 +139,7 @@ def silence(seconds: Callable[[], float]) -> Check:
 
 
 def stuck(seconds: Callable[[], float]) -> Check:
-    """Whether a task runs for so long that it will not end.
+    """Return a check that no task runs for so long that it will not end.
 
     Args:
         seconds: how long the oldest one has been running.

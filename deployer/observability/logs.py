@@ -1,4 +1,4 @@
-"""One line for an event worth a person's attention, key=value (logfmt) or JSON, with ids of what it is about.
+"""Log one line for each event worth a person's attention, as logfmt or JSON, with the ids of its subject.
 
 Modules log with the standard library; `about` adds `event`, `task` and `service` to all that is logged
 within it, so that one search for an event's id follows a push through bridge, task and update.
@@ -41,7 +41,7 @@ def configure(level: str | int, form: str = "logfmt") -> None:
         form: `logfmt` or `json`.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Lines(form == "json"))
+    handler.setFormatter(LogFormatter(form == "json"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -57,8 +57,8 @@ def about(**ids: str | None) -> Iterator[None]:
         _ids.reset(before)
 
 
-class Lines(logging.Formatter):
-    """Each record as one line.
+class LogFormatter(logging.Formatter):
+    """Format each record as one line.
 
     Args:
         as_json: an object of JSON; else logfmt, in which a text is quoted and escaped where it has to be.

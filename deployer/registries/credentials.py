@@ -1,7 +1,7 @@
 """Credentials for registries, and the tags of their repositories.
 
 ECR's tokens come from AWS, other logins from a setting or the Docker configuration. The only module that
-speaks to ECR. Which digest a tag means is asked through the engine (`swarm`), with the credentials from
+speaks to ECR. The engine is asked which digest a tag means, with the credentials from
 here, so that what is proved good is what the nodes will use.
 """
 
@@ -68,7 +68,7 @@ class Registries:
         self._locks: dict[tuple[str, str], threading.Lock] = {}
 
     def credentials(self, image: Image, login: str | None = None) -> Credentials | None:
-        """Credentials for the image's registry; None where none are configured (anonymous).
+        """Return credentials for the image's registry; None where none are configured (anonymous).
 
         Args:
             image: any of the registry.
@@ -88,7 +88,7 @@ class Registries:
         return self._ecr(registry, image.host)
 
     def tags(self, image: Image, login: str | None = None) -> Sequence[Tag]:
-        """All tags of the image's repository, in no order.
+        """Return all tags of the image's repository, in no order.
 
         ECR tells more than the protocol of all registries: the digests, the time when each was pushed first
         (a tag that is moved to an old image has its old time), and what is no image, which is left out.
@@ -123,7 +123,7 @@ class Registries:
                 ) from denied
 
     def renew(self, image: Image) -> None:
-        """Have a fresh token for the image's registry; if there is an error, the one that there is stays.
+        """Fetch a fresh token for the image's registry; after an error the former one stays.
 
         Raises:
             TemporaryError, PermanentError: as of `credentials`.
@@ -132,14 +132,14 @@ class Registries:
             self._token(image.ecr, image.host, renew=True)
 
     def forget(self, image: Image) -> bool:
-        """Drop the cached token for the image's registry; whether there was one."""
+        """Drop the cached token for the image's registry; return true if there was one."""
         registry = image.ecr
         if registry is None:
             return False
         return self._tokens.pop((registry.account, registry.region), None) is not None
 
     def issued(self) -> dict[str, datetime]:
-        """The registries whose tokens are held, as `account.region`, and when those were issued."""
+        """Return the registries whose tokens are held, as `account.region`, and when those were issued."""
         tokens = self._tokens.copy()
         return {".".join(key): token.expires_at - TOKEN_LIFE for key, token in tokens.items()}
 
@@ -205,7 +205,7 @@ def _described(accounts: Accounts, registry: EcrRegistry, image: Image) -> list[
 
 
 def _is_image(detail: ImageDetailTypeDef) -> bool:
-    """Whether a container can be made of it: no chart, signature, attestation or SBOM."""
+    """Return true for an image, false for a chart, signature, attestation or SBOM."""
     manifest, artifact = detail.get("imageManifestMediaType"), detail.get("artifactMediaType")
     if "subjectManifestDigest" in detail:  # it belongs to another image
         return False
@@ -213,7 +213,7 @@ def _is_image(detail: ImageDetailTypeDef) -> bool:
 
 
 def _configured(image: Image) -> Credentials | None:
-    """What `docker login` stored for the image's registry in $DOCKER_CONFIG (credential helpers too)."""
+    """Return the login for the image's registry in $DOCKER_CONFIG (credential helpers too)."""
     import docker.auth  # 60 ms that only other registries than ECR need
 
     host = docker.auth.INDEX_NAME if image.host == "docker.io" else image.host

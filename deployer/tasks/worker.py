@@ -108,7 +108,7 @@ def _begin(sender: Any, **_: Any) -> None:
     standby().watch_over(_Consumer(sender))
     if path := load().health_file:
         loop, quiet = health.LoopCheck(sender.hub.call_soon), health.silence(statistics.silent_seconds)
-        health.Heart(path, "worker", loop, quiet, health.stuck(statistics.longest_running)).start()
+        health.HealthWriter(path, "worker", loop, quiet, health.stuck(statistics.longest_running)).start()
 
 
 @signals.worker_ready.connect

@@ -16,7 +16,7 @@ from lab import wait_until
 
 
 def beat(path, *checks):
-    health.Heart(path, "worker", *checks).beat()
+    health.HealthWriter(path, "worker", *checks).beat()
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_look_that_fails_is_not_the_last(tmp_path, monkeypatch):
             raise RuntimeError("Set changed size during iteration")
         again.set()
 
-    health.Heart(tmp_path / "health", "worker", changing).start()
+    health.HealthWriter(tmp_path / "health", "worker", changing).start()
     assert again.wait(5)
     monkeypatch.setattr(health, "BEAT", 1e6)  # the thread sleeps from now on
 

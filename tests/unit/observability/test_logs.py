@@ -70,7 +70,10 @@ def test_json_says_the_same():
 def test_no_text_makes_two_lines_of_one_or_another_key(ids, text):
     record = logging.LogRecord("deployer", logging.INFO, "", 0, "%s", (text,), None)
     with logs.about(**ids):
-        line, told = logs.Lines(as_json=False).format(record), logs.Lines(as_json=True).format(record)
+        line, told = (
+            logs.LogFormatter(as_json=False).format(record),
+            logs.LogFormatter(as_json=True).format(record),
+        )
     assert len(line.splitlines()) == len(told.splitlines()) == 1
     assert json.loads(told) | ids | {"msg": text} == json.loads(told)
     found = re.findall(r'([a-z]+)=("(?:[^"\\]|\\.)*"|[^\s"=]+)(?: |$)', line)
