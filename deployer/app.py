@@ -62,7 +62,7 @@ def count_event(kind: str) -> None:
 
 @lru_cache(maxsize=1)
 def notifier() -> notifications.Notifier:
-    """Return what notifies people of the ends of deployments, one for the process.
+    """Return the notifier of people, one for the process.
 
     Raises:
         SettingsError: DEPLOYER_NOTIFY_URLS or DEPLOYER_NOTIFY_TEMPLATE is wrong.
@@ -85,7 +85,7 @@ def _control_beat(sender: Any, **_: Any) -> None:
 
 
 def credentials_age() -> timedelta:
-    """Return the age at which stored registry credentials are renewed."""
+    """Return the age that stored registry credentials may reach."""
     return timedelta(seconds=load().credentials_max_age)
 
 
@@ -151,7 +151,7 @@ def named_queues(urls: Iterable[str]) -> dict[str, str]:
 
 
 def checks() -> Iterator[Finding]:
-    """Everything that `deployer doctor` looks at, one after another."""
+    """Run every check of `deployer doctor`, one after another."""
     settings = load()
     session = boto3.session.Session()
     now = doctor.now()

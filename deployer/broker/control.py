@@ -115,7 +115,7 @@ class RemoteControl(bootsteps.StartStopStep):
         self._thread.start()
 
     def stop(self, consumer: Any) -> None:
-        """Listen no more."""
+        """Stop listening."""
         del consumer
         self._stopped.set()
 

@@ -25,7 +25,7 @@ State = Callable[[], tuple[bool, str]]
 
 
 def require_redis() -> None:
-    """See that the end of a deployment can be heard of, before anything is sent.
+    """Check, before anything is sent, that Redis can tell how the deployment ends.
 
     Raises:
         SettingsError: no Redis is set.

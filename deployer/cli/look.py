@@ -157,7 +157,7 @@ def explain(service: str, image: str | None, events: int, as_json: bool) -> None
 
 
 def _recorded(service: str | None) -> tuple[list[Any], str]:
-    """The deployments that Redis knows, newest first, and why there are no others."""
+    """Return the deployments that Redis knows, newest first, and why there are no others."""
     from redis import Redis
     from redis.exceptions import RedisError
 

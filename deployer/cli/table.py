@@ -25,7 +25,7 @@ class Column:
 
     @property
     def width(self) -> int:
-        """The width of its widest cell."""
+        """Return the width of its widest cell."""
         return max([len(self.name), *(len(cell) for cell in self.cells)])
 
 

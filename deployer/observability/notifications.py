@@ -127,7 +127,7 @@ class Notifier:
                 self._queue.all_tasks_done.wait_for(lambda: not self._queue.unfinished_tasks, seconds)
 
     def _is_new(self, report: Report) -> bool:
-        """Return whether this was not told before: a held service holds back every repeated event."""
+        """Return whether this is news: a repeated event is held back again and again."""
         if report.outcome is not Outcome.HELD:
             return True
         key = (report.service, report.outcome, report.reason, report.image or "")
@@ -150,7 +150,7 @@ class Notifier:
                 self._queue.task_done()
 
     def _burst(self) -> list[tuple[Report, str, Collection[str]]]:
-        """Return the reports that arrive within the time of gathering."""
+        """Return everything that comes within the time of gathering."""
         burst = [self._queue.get()]
         until = time.monotonic() + self._gather
         while len(burst) < WAITING and (time.monotonic() < until or not self._queue.empty()):
@@ -182,7 +182,7 @@ class Notifier:
 
 
 def message(reports: Sequence[tuple[Report, str]], line: Template) -> tuple[str, str]:
-    """Return title and body for the ends of a few seconds."""
+    """Return title and body for what happened within a few seconds."""
     kinds: dict[str, list[str]] = defaultdict(list)
     for report, _ in reports:
         kinds[_word(report)].append(report.service)
@@ -196,7 +196,7 @@ def message(reports: Sequence[tuple[Report, str]], line: Template) -> tuple[str,
 
 
 def fields(report: Report, task: str) -> Mapping[str, str]:
-    """Return the values of a template's fields."""
+    """Return the fields that a template may use."""
     image = Image.find(report.image)
     return {
         "service": report.service,

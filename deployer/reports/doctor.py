@@ -18,7 +18,7 @@ CLOCK_WARN, CLOCK_FAIL = 30.0, 240.0  # seconds; AWS refuses signatures that are
 
 
 def identity(sts: Any) -> tuple[Finding, datetime | None]:
-    """Return the identity that AWS sees in us, and the time there."""
+    """Check the AWS identity, and return AWS's time."""
     fix = "AWS_SHARED_CREDENTIALS_FILE, AWS_REGION or an instance role"
     try:
         answer = sts.get_caller_identity()
@@ -31,7 +31,7 @@ def identity(sts: Any) -> tuple[Finding, datetime | None]:
 
 
 def clock(name: str, theirs: datetime | None, now: datetime) -> Finding:
-    """Return how far our clock is from another one."""
+    """Check our clock against another one."""
     check = f"clock against {name}"
     if theirs is None:
         return Finding(check, "warn", "it was not told")
@@ -44,7 +44,7 @@ def clock(name: str, theirs: datetime | None, now: datetime) -> Finding:
 
 
 def engine(core: Core, info: Callable[[], Mapping[str, Any]], now: datetime) -> Findings:
-    """Check whether the engine is a manager that lets us do what we do."""
+    """Check that the engine is a manager and grants the requests that we need."""
     try:
         told = info()
     except DeployerError as fault:
@@ -70,7 +70,7 @@ def engine(core: Core, info: Callable[[], Mapping[str, Any]], now: datetime) -> 
 
 
 def registries(core: Core) -> Findings:
-    """Check whether each registry of our services takes our login, asked through the engine."""
+    """Check that each registry of our services accepts our login, through the engine."""
     try:
         services = [s for s in core.target.services() if s.carries(core.rules.filter_label)]
     except DeployerError:
@@ -101,7 +101,7 @@ def registries(core: Core) -> Findings:
 
 
 def labels(core: Core) -> Findings:
-    """Check whether the labels of our services can be understood."""
+    """Check the labels of our services."""
     try:
         services = core.target.services()
     except DeployerError:
@@ -122,7 +122,7 @@ def labels(core: Core) -> Findings:
 
 
 def redis(url: str | None) -> Finding:
-    """Check whether Redis answers, if there is one."""
+    """Check that Redis answers, if it is set."""
     if not url:
         found = "none is set: no history, no Flower, no remote control"
         return Finding("Redis", "warn", found, "set DEPLOYER_REDIS_URL")
@@ -143,7 +143,7 @@ def redis(url: str | None) -> Finding:
 
 
 def workers(ping: Callable[[], Mapping[str, Any] | None]) -> Finding:
-    """Check whether a worker answers."""
+    """Check that a worker answers."""
     try:
         answers = ping() or {}
     except Exception as fault:  # noqa: BLE001 - whatever kombu and Redis raise
@@ -154,11 +154,11 @@ def workers(ping: Callable[[], Mapping[str, Any] | None]) -> Finding:
 
 
 def now() -> datetime:
-    """The time of this host."""
+    """Return the time of this host."""
     return datetime.now(UTC)
 
 
 def worst(findings: Sequence[Finding]) -> Level:
-    """The worst level of all."""
+    """Return the worst level of all."""
     levels = {finding.level for finding in findings}
     return "fail" if "fail" in levels else "warn" if "warn" in levels else "ok"

@@ -44,7 +44,7 @@ class Explanation:
 
     @property
     def verdict(self) -> str:
-        """The outcome in a sentence."""
+        """Return the outcome in a sentence."""
         if self.outcome == "updated":
             return f"a push would be deployed: {self.reason}"
         if self.outcome == "unchanged":
@@ -146,7 +146,7 @@ def _before_it_begins(core: Core, case: Case, update: Update, steps: list[Step])
 def _job_first(
     core: Core, snapshot: Snapshot, request: Request, update: Update, steps: list[Step]
 ) -> tuple[str, str] | None:
-    """Return what the job of `deployer.pre-job` has against an update, or that it runs before it."""
+    """Return the objection of the pre-job to an update, or that it runs first."""
     name = snapshot.service.labels.get(prejob.LABEL, "").strip()
     if not name:
         return None

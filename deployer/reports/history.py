@@ -155,7 +155,7 @@ def _message(result: object) -> str:
 
 
 def remembered(snapshot: Snapshot) -> list[Entry]:
-    """Return what a service's own labels and the Swarm's task history tell, newest first."""
+    """Return what a service's own labels and the Swarm's task history know, newest first."""
     service, state = snapshot.service, snapshot.service.state
     entries = []
     if state.at:

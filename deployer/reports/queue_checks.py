@@ -133,7 +133,7 @@ def _allowed(role: str, action: str, ask: Callable[[], Any]) -> Finding:
 
 
 def _refused(call: str, **arguments: Any) -> Callable[[Any, str], Any]:
-    """A request that SQS refuses for its form, once it has seen that we may make it."""
+    """Return a request that SQS refuses for its form, once it has seen that we may make it."""
 
     def ask(sqs: Any, url: str) -> Any:
         return getattr(sqs, call)(QueueUrl=url, **arguments)

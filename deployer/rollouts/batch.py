@@ -32,7 +32,7 @@ LOOKS_PER_SECOND = 100  # that one worker's threads can well make, of roll-outs 
 
 
 def parts(services: Sequence[Service]) -> list[list[Service]]:
-    """Services in parts that are looked at together; at least one part, maybe empty."""
+    """Split services into parts that are looked at together; at least one part, maybe empty."""
     found: list[list[Service]] = [[]]
     tasks = 0
     for service in services:
@@ -109,7 +109,7 @@ def begin(deployer: Deployer, services: Sequence[Service], requests: Sequence[Re
 
 
 def next_look(place: int, count: int) -> float:
-    """The seconds until the second look at a service, so that looks keep nobody from beginning.
+    """Return the seconds until the second look at a service, so that looks keep nobody from beginning.
 
     Args:
         place: of the service among all that follow the push, from 0.

@@ -141,7 +141,7 @@ class Core:
             raise LabelError(f"label {label}: {fault}") from fault
 
     def _end_of_line(self, service: Service, first: Service) -> None:
-        """See that those who go first do not wait for this service themselves.
+        """Check that the services that go first do not wait for this one themselves.
 
         Raises:
             LabelError: they do, and would for ever.
@@ -159,7 +159,7 @@ class Core:
                 return  # its own deployment says so
 
     def manifest(self, image: Image, login: str | None = None) -> tuple[Manifest, Credentials | None]:
-        """What the registry says of an image, and the credentials that it took.
+        """Return the registry's manifest of an image, and the credentials that it took.
 
         Raises:
             TemporaryError: the registry or AWS cannot answer now.

@@ -74,7 +74,7 @@ class Case:
 
     @property
     def timeout(self) -> float:
-        """Seconds that a roll-out of the service may take."""
+        """Return seconds that a roll-out of the service may take."""
         return self.labels.timeout or self.rules.rollout_timeout
 
 
@@ -88,5 +88,5 @@ class Found:
 
     @property
     def target(self) -> Image:
-        """The wanted image with the digest that it has now."""
+        """Return the wanted image with the digest that it has now."""
         return self.wanted.with_digest(self.manifest.digest)

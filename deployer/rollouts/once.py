@@ -46,7 +46,7 @@ class AskedOnce(_Once):
         return getattr(self._target, name)
 
     def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
-        """What the registry says of an image."""
+        """Return the registry's manifest of an image."""
         # With other credentials it is another question: a fresh token may be good where an old one was not.
         return self.ask((str(image), credentials), lambda: self._target.manifest(image, credentials))
 
@@ -62,5 +62,5 @@ class ListedOnce(_Once):
         return getattr(self._registry, name)
 
     def tags(self, image: Image, login: str | None = None) -> Sequence[Tag]:
-        """All tags of an image's repository."""
+        """Return all tags of an image's repository."""
         return self.ask((image.name, login), lambda: self._registry.tags(image, login))

@@ -65,10 +65,10 @@ class Registry(Protocol):
     """Credentials for registries, and what they hold; `login` is the name of a login that rules."""
 
     def credentials(self, image: Image, login: str | None = None) -> Credentials | None:
-        """Credentials for an image's registry; None where nothing is known (anonymous)."""
+        """Return credentials for an image's registry; None where nothing is known (anonymous)."""
 
     def tags(self, image: Image, login: str | None = None) -> Sequence[Tag]:
-        """All tags of an image's repository, in no order; NotFoundError if there is no such repository."""
+        """Return all tags of an image's repository, in no order; raise NotFoundError if it is missing."""
 
     def renew(self, image: Image) -> None:
         """Have a fresh token for an image's registry; on an error the one that there is stays."""

@@ -69,7 +69,7 @@ def refresh(core: Core, max_age: timedelta) -> list[str]:
 
 
 def age(service: Service, now: datetime) -> timedelta:
-    """How old the credentials are that the Swarm keeps with a service, as far as can be known."""
+    """Return the age of the credentials that the Swarm keeps with a service, as far as it is known."""
     if stored := service.state.credentials_since:
         return now - stored
     # Whoever wrote it last has, with luck, sent credentials along.

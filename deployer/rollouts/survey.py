@@ -48,7 +48,7 @@ class Survey:
 
     @property
     def missed(self) -> int:
-        """How many pushes nobody has acted on."""
+        """Return the number of pushes that nobody has acted on."""
         return len({one.wanted for one in self.behind if one.now})
 
 

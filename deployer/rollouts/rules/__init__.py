@@ -21,7 +21,7 @@ __all__ = ["SETTLE", "answers", "choose", "decide", "leave_alone", "questions"]
 
 
 def choose(case: Case) -> Image | Stop:
-    """The image to ask the registry about, or why nothing is to be done at all.
+    """Return the image to resolve at the registry, or the reason to do nothing.
 
     Raises:
         LabelError: a label of the service cannot be understood.
@@ -33,7 +33,7 @@ def choose(case: Case) -> Image | Stop:
 
 
 def decide(found: Found) -> Update | Stop:
-    """What to do about a service, now that the registry has said what the wanted image is."""
+    """Decide about a service, now that the registry has answered."""
     for _, stop in answers(found):
         if stop:
             return stop
@@ -41,7 +41,7 @@ def decide(found: Found) -> Update | Stop:
 
 
 def leave_alone(case: Case) -> Stop | None:
-    """Why nobody may write to a service at all, whatever is wanted of it; None if it may be written to.
+    """Return the reason to leave this service untouched, or None.
 
     Raises:
         LabelError: a label of the service cannot be understood.
@@ -50,13 +50,13 @@ def leave_alone(case: Case) -> Stop | None:
 
 
 def questions(case: Case) -> Iterator[tuple[str, Stop | None]]:
-    """Every rule that is asked before the registry, with what it says: a reason to stop, or None."""
+    """Yield every rule that needs no registry, with its verdict: a reason to stop, or None."""
     for name, rule in BEFORE:
         yield name, rule(case)
 
 
 def answers(found: Found) -> Iterator[tuple[str, Stop | None]]:
-    """Every rule that is asked when the registry has answered, with what it says."""
+    """Yield every rule that needs the registry's answer, with its verdict."""
     for name, rule in AFTER:
         yield name, rule(found)
 

@@ -57,7 +57,7 @@ def _failed_before(found: Found) -> Stop | None:
 
 
 def _insists(found: Found) -> bool:
-    """Whether a person asked for just this."""
+    """Return whether a person asked for just this."""
     return found.case.request.force or found.case.request.rollback
 
 
