@@ -73,7 +73,7 @@ def test_a_push_without_an_event_is_found_by_beat_and_at_the_start(lab, queues):
         text=True,
         timeout=60,
     )
-    assert "1 pushes missed" in listed.stdout, listed.stderr
+    assert "1 push missed" in listed.stdout, listed.stderr
     assert "held: audit" in listed.stdout
     assert third[7:19] in listed.stdout
     env = lab.environment(queues, RECONCILE_INTERVAL="10")

@@ -568,7 +568,7 @@ def test_a_real_registry_tells_of_a_push(lab, queues, running, tmp_path):
     found = {(str(e.image), e.digest) for e in map(events.parse, lab.aws.bodies(queues.events))}
     name = f"127.0.0.1:{registry.port}/team/api"
     assert found == {(f"{name}:v1", first), (f"{name}:latest", index), (f"{name}:last", last)}
-    assert "ignored, action-not-push 'pull'" in running.process.text
+    assert "ignored, action-not-push: 'pull'" in running.process.text
     assert "ignored, untagged" in running.process.text
     assert "cannot be read" not in running.process.text
 
