@@ -5,6 +5,7 @@ from dataclasses import replace
 from deployer.model.deployment import Again, Report, Request
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.ledger.slots import Observer
 
 HOST = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 WEB = f"{HOST}/team/web:latest"
@@ -23,7 +24,8 @@ class Runs:
 
     def __init__(self, swarm, rules=None):
         self.swarm = swarm
-        self.deployer = Deployer(swarm, swarm, rules or Rules(), clock=swarm.clock)
+        observer = Observer(lambda: swarm.now.timestamp())
+        self.deployer = Deployer(swarm, swarm, rules or Rules(), clock=swarm.clock, observer=observer)
 
     def run(self, name="web", limit=400, **request) -> Report:
         request = Request(**{"task": "t1", "by": "event", **request})

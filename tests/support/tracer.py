@@ -9,6 +9,7 @@ from in_memory import HOST, digest
 from deployer import settings, tasks
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.ledger.slots import Observer
 from deployer.tasks import fan_out
 from deployer.tasks.ending import ToldEnds
 
@@ -46,7 +47,8 @@ class Worker:
             monkeypatch.setenv(name, value)
         settings.load.cache_clear()
         self.sent, self.told = [], []
-        self.deployer = Deployer(swarm, swarm, rules or Rules(), clock=swarm.clock)
+        observer = Observer(lambda: swarm.now.timestamp())
+        self.deployer = Deployer(swarm, swarm, rules or Rules(), clock=swarm.clock, observer=observer)
         parcel = SimpleNamespace(gather=lambda key: nullcontext(), send=dict)
         for module in (tasks, fan_out):
             monkeypatch.setattr(module, "deployer", lambda: self.deployer)

@@ -11,6 +11,7 @@ from deployer.policies.ranking import Tag
 from deployer.rollouts import survey
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.ledger.slots import Observer
 from deployer.rollouts.ports import Credentials
 from deployer.targets.swarm.memory import MemoryEngine, Operator, service_spec
 from deployer.targets.swarm.target import SwarmTarget
@@ -36,7 +37,9 @@ class World(SwarmTarget):
 
     def worker(self, skew: float = 0.0) -> Deployer:
         """Another worker, whose clock may be ahead by some seconds."""
-        return Deployer(self, self, self.rules, clock=lambda: self.swarm.timeline.begin + self._since(skew))
+        clock = lambda: self.swarm.timeline.begin + self._since(skew)  # noqa: E731
+        observer = Observer(lambda: self.swarm.timeline.seconds)
+        return Deployer(self, self, self.rules, clock=clock, observer=observer)
 
     def _since(self, skew):
         from datetime import timedelta
