@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -14,9 +13,8 @@ from deployer.model.snapshot import Phase, Snapshot
 from deployer.reports.why import KINDS, Why, reasons
 from deployer.rollouts.core import Core, known_failures
 from deployer.rollouts.ledger import Ledger
-from deployer.rollouts.once import AskedOnce, ListedOnce
+from deployer.rollouts.survey import asked_once, newest, side_by_side
 
-ASKED_AT_ONCE = 8  # requests to registries side by side
 NO_WORKER = Why("no-worker", "no worker answers, so nobody updates it (`celery -A deployer worker`)")
 
 
@@ -73,13 +71,15 @@ def survey(
     services = [s for s in core.target.services() if s.image and s.carries(core.rules.filter_label)]
     if names:
         services = [s for s in services if s.name in names or s.id in names]
-    asking = replace(core, target=AskedOnce(core.target), registry=ListedOnce(core.registry))
-    ledger = core.target.ledger()
+    asking, ledger = asked_once(core), core.target.ledger()
     snapshots = core.target.read_all(sorted(services, key=lambda s: s.name), core.clock())
     asked = [s for s in snapshots if s.service.image and s.service.image.followed_tag] if ask else []
-    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        answers = pool.map(lambda snapshot: _ask(asking, snapshot, ledger), asked)
-        found = {one.service.id: answer for one, answer in zip(asked, answers, strict=True)}
+    answers = side_by_side(
+        lambda look: newest(asking, look, ledger), asked, kind=lambda look: look.service.image_text
+    )
+    # A label that is not understood turns the service off, and that is said.
+    told = [None if isinstance(answer, LabelError) else answer for answer in answers]
+    found = {one.service.id: answer for one, answer in zip(asked, told, strict=True)}
     standings = [_standing(asking, one, found, ledger) for one in snapshots]
     idle = [one for one in standings if _waits_for_a_worker(one)]
     if not idle or worker_answers():
@@ -90,19 +90,6 @@ def survey(
 def _waits_for_a_worker(one: Standing) -> bool:
     blocked = any(why.kind != "no-way-back" for why in one.why)
     return one.newer is not None and not blocked and one.state in {"converged", "reverted"}
-
-
-def _ask(core: Core, snapshot: Snapshot, ledger: Ledger) -> Answer:
-    """Return what the service follows at its registry now, or why that cannot be told."""
-    service = snapshot.service
-    assert service.image is not None  # noqa: S101 - survey has left out the others
-    try:
-        wanted = core.followed(service, service.image.without_digest(), known_failures(snapshot, ledger))
-        return wanted, core.manifest(wanted, service.login)[0]
-    except LabelError:
-        return None  # it is off, and that is said
-    except DeployerError as fault:
-        return fault
 
 
 def _standing(core: Core, look: Snapshot, found: Mapping[str, Answer], ledger: Ledger) -> Standing:

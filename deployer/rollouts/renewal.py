@@ -15,11 +15,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from deployer.errors import DeployerError, StaleVersionError
+from deployer.model.deployment import Request
 from deployer.model.image import Image
 from deployer.model.service import Service, State
 from deployer.model.snapshot import MOVED, Phase, Snapshot
 from deployer.policies.labels import ServiceLabels
-from deployer.rollouts.core import Core, known_failures
+from deployer.rollouts.core import Core, case_of, known_failures
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.ports import Change
 from deployer.rollouts.rollback import way_back
@@ -99,7 +100,10 @@ def _renew(core: Core, service_id: str) -> bool:
     credentials = core.registry.credentials(service.image, service.login)
     if credentials is None:
         return False
-    core.target.apply(service, Change(_kept(snapshot, core.target.ledger())), credentials)
+    ledger = core.target.ledger()
+    # The labels hold a few failures only, and the engine's word on a rollback goes with this write.
+    core.remember(case_of(snapshot, Request("-", by="reconcile"), core.rules, ledger))
+    core.target.apply(service, Change(_kept(snapshot, ledger)), credentials)
     log.info("Renewed the registry credentials of service %s", service.name)
     return True
 

@@ -7,21 +7,26 @@ are looked at more closely.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from deployer.errors import DeployerError
 from deployer.model.deployment import Outcome, Request
 from deployer.model.image import Image
-from deployer.model.service import LabelError, Service
+from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import Phase, Progress, Snapshot
-from deployer.rollouts.core import Core, case_of
+from deployer.rollouts.core import Core, case_of, known_failures
 from deployer.rollouts.decision import Found, Skip, Stop, Update
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.once import AskedOnce, ListedOnce
 from deployer.rollouts.rules import SETTLE, choose, decide
 
+S = TypeVar("S")
 T = TypeVar("T")
+ASKED_AT_ONCE = 8  # services whose registries are asked side by side
 IDLE = Progress(Phase.CONVERGED, 0, 0)
 
 
@@ -58,44 +63,84 @@ def survey(core: Core) -> Survey:
     Raises:
         TemporaryError: the Swarm cannot answer now.
     """
-    target, registry = AskedOnce(core.target), ListedOnce(core.registry)
-    asking = replace(core, target=target, registry=registry)
-    ledger = target.ledger()
-    behind, faults, seen = [], [], 0
-    for service in target.services():
-        if service.image is None or not service.carries(core.rules.filter_label):
-            continue
-        seen += 1
+    ledger, asking = core.target.ledger(), asked_once(core)
+    services = [s for s in core.target.services() if s.image and s.carries(core.rules.filter_label)]
+    answers = side_by_side(lambda s: _compare(asking, s, ledger), services, kind=lambda s: s.image_text)
+    pairs = list(zip(services, answers, strict=True))
+    return Survey(
+        len(services),
+        len({image for image, _ in asking.target.asked}),  # type: ignore[attr-defined]
+        tuple(found for found in answers if isinstance(found, Behind)),
+        # A label that is not understood is said in the log and in `status` already.
+        tuple((s.name, str(f)) for s, f in pairs if isinstance(f, DeployerError) and not _is_label(f)),
+    )
+
+
+def asked_once(core: Core) -> Core:
+    """Return a core that asks registries once for each image, and once for the tags of each repository."""
+    return replace(core, target=AskedOnce(core.target), registry=ListedOnce(core.registry))
+
+
+def side_by_side(
+    question: Callable[[S], T], items: Sequence[S], kind: Callable[[S], object] = id
+) -> list[T | DeployerError]:
+    """Ask a question about several things at a time; a fault is the answer about the one that has it.
+
+    Of each kind one is asked first, so that many services of one registry that is slow keep none waiting.
+    """
+
+    def answer(item: S) -> T | DeployerError:
         try:
-            found = _compare(asking, service, ledger)
-        except LabelError:
-            continue  # said in the log and in `status` already
+            return question(item)
         except DeployerError as fault:
-            faults.append((service.name, str(fault)))
-            continue
-        if found:
-            behind.append(found)
-    return Survey(seen, len({image for image, _ in target.asked}), tuple(behind), tuple(faults))
+            return fault
+
+    count = Counter[object]()
+    places = []
+    for number, item in enumerate(items):
+        count[kind(item)] += 1
+        places.append((count[kind(item)], number))
+    order = [number for _, number in sorted(places)]
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+        answers = dict(zip(order, pool.map(lambda number: answer(items[number]), order), strict=True))
+    return [answers[number] for number in range(len(items))]
+
+
+def newest(core: Core, snapshot: Snapshot, ledger: Ledger) -> tuple[Image, Manifest]:
+    """Return the image that a service follows (without digest), and what it is at its registry now.
+
+    Raises:
+        LabelError: a label of the service cannot be understood.
+        TemporaryError, PermanentError: the registry does not tell.
+    """
+    service = snapshot.service
+    assert service.image is not None  # noqa: S101 - callers leave out the others
+    wanted = core.followed(service, service.image.without_digest(), known_failures(snapshot, ledger))
+    return wanted, core.manifest(wanted, service.login)[0]
+
+
+def _is_label(fault: DeployerError) -> bool:
+    return isinstance(fault, LabelError)
 
 
 def _compare(core: Core, service: Service, ledger: Ledger) -> Behind | None:
     request = Request("-", by="reconcile")
     # The tasks of a service are read only if it is behind.
-    case = case_of(Snapshot(service, IDLE, core.clock()), request, core.rules, ledger)
-    step: Image | Stop | Update = choose(case)
+    listed = Snapshot(service, IDLE, core.clock())
+    step: Image | Stop | Update = choose(case_of(listed, request, core.rules, ledger))
     ignored = isinstance(step, Skip) and step.outcome is Outcome.IGNORED
     if ignored or service.image is None:
         return None
-    wanted = core.followed(service, service.image.without_digest(), case.failures)
-    manifest, _ = core.manifest(wanted, service.login)
+    wanted, manifest = newest(core, listed, ledger)
     if service.image.digest == manifest.digest:
         return None
+    look = core.read(service.id)
+    # A rollback by hand, say, of which the next write would leave no trace.
+    core.remember(case_of(look, request, core.rules, ledger))
     if isinstance(step, Image):
         # Waiting for the tag to be quiet is left to its own deployment, all other rules are asked here.
         quiet = replace(request, waiting={f"{SETTLE}{manifest.digest}": float("inf")})
-        case = core.case(core.read(service.id), quiet, ledger)
-        core.remember(case)  # a rollback by hand, say, of which the next write would leave no trace
-        step = decide(Found(case, wanted, manifest))
+        step = decide(Found(core.case(look, quiet, ledger), wanted, manifest))
     target = str(wanted.with_digest(manifest.digest))
     reason = "" if isinstance(step, Update | Image) else step.reason
     return Behind(service.name, service.id, str(service.image), target, isinstance(step, Update), reason)

@@ -1,10 +1,13 @@
 """Faults that were proved by trying, each named by its number; none may come back."""
 
+from datetime import timedelta
+
 import pytest
 from world import REPOSITORY, WEB, World, digest
 
 from deployer.model.deployment import Again, Outcome, Report, Request
-from deployer.rollouts import ledger
+from deployer.rollouts import ledger, renewal
+from deployer.rollouts.ledger import Failure
 from deployer.rollouts.ledger.slots import SLOT
 
 HELD = {"deployer.hold": "audit"}
@@ -451,3 +454,31 @@ def test_a_service_that_waits_for_one_that_failed_is_not_asked_for_at_each_look(
     world.push(2, crashing=True)
     assert world.deploy("t2").outcome is Outcome.ROLLED_BACK
     assert world.reconcile() == []
+
+
+def test_fault_6_a_rollback_by_hand_of_a_held_service_is_remembered_by_the_periodic_look(world):
+    roll_out(world, 2)
+    ledger.set_hold(world, "web", "audit")
+    world.operator.roll_back("web")
+    world.wait(60)
+    assert world.reconcile() == []
+    assert list(world.ledger().failures("web")) == [digest(2)]
+    world.operator.scale("web", 4)
+    world.wait(60)
+    ledger.set_hold(world, "web", None)
+    assert [report.outcome for report in world.reconcile()] == []
+    assert world.n() == 1
+
+
+def test_fault_6_a_rollback_by_hand_outlives_a_renewal_after_many_failures(world):
+    before = {digest(n): Failure(digest(n), None, "crashed", None) for n in range(10, 20)}
+    ledger.remember(world, "web", before)
+    roll_out(world, 2)
+    world.operator.roll_back("web")
+    world.wait(60)
+    assert renewal.refresh(world.deployer, timedelta(0)) == ["web"]
+    assert set(world.ledger().failures("web")) == {digest(2), *before}
+    world.operator.scale("web", 4)
+    world.wait(60)
+    assert world.reconcile() == []
+    assert world.n() == 1
