@@ -34,6 +34,9 @@ RETRIES = Counter(
 )
 MISSED = Counter("deployer_missed_pushes_total", "Pushes that were found by looking, without their event")
 RENEWED = Counter("deployer_credentials_renewed_total", "Services whose registry credentials were renewed")
+LEDGER_LOST = Counter(
+    "deployer_ledger_lost_total", "Times that the config object with the holds was found removed"
+)
 NOTIFICATIONS = Counter(
     "deployer_notifications_total", "Notifications, by whether they were taken", ["result"]
 )

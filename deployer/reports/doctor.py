@@ -10,9 +10,14 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from deployer.errors import DeployerError, PermanentError
+from deployer.model.image import Image
+from deployer.model.service import Service
 from deployer.policies.labels import complaint, misplaced
 from deployer.reports.finding import Finding, Findings, Level, brief_of
 from deployer.rollouts.core import Core
+from deployer.rollouts.ledger import NAME
+from deployer.rollouts.ledger.loss import contents
+from deployer.rollouts.survey import side_by_side
 
 CLOCK_WARN, CLOCK_FAIL = 30.0, 240.0  # seconds; AWS refuses signatures that are 5 minutes off
 
@@ -60,13 +65,27 @@ def engine(core: Core, info: Callable[[], Mapping[str, Any]], now: datetime) -> 
     yield Finding("Docker engine", "ok", f"{told.get('ServerVersion')}, manager {told.get('Name')}")
     if told.get("SystemTime"):
         yield clock("the engine", datetime.fromisoformat(told["SystemTime"]), now)
-    for check, ask in (("services", core.target.services), ("configs", core.target.ledger)):
-        try:
-            ask()
-        except DeployerError as fault:
-            yield Finding(f"engine: {check}", "fail", str(fault), f"let a socket proxy allow /{check}")
-            continue
-        yield Finding(f"engine: {check}", "ok", "readable")
+    try:
+        services = core.target.services()
+    except DeployerError as fault:
+        yield Finding("engine: services", "fail", str(fault), "let a socket proxy allow /services")
+        services = ()
+    else:
+        yield Finding("engine: services", "ok", "readable")
+    yield _ledger(core, services)
+
+
+def _ledger(core: Core, services: Sequence[Service]) -> Finding:
+    """Tell what the ledger holds, and whether it has been removed."""
+    try:
+        ledger = core.target.ledger()
+    except DeployerError as fault:
+        return Finding("engine: configs", "fail", str(fault), "let a socket proxy allow /configs")
+    remember = [service.name for service in services if service.state.failures]
+    if ledger.id is None and remember:
+        found = f"{NAME} is gone, though {', '.join(remember[:5])} had failures that it kept"
+        return Finding("engine: configs", "warn", found, "hold again what was held; no script may remove it")
+    return Finding("engine: configs", "ok", contents(ledger, core.clock()) or "readable; nothing is held")
 
 
 def registries(core: Core) -> Findings:
@@ -82,22 +101,24 @@ def registries(core: Core) -> Findings:
         yield Finding("services", "warn", why, "deploy one by tag, or correct the filter")
         return
     yield Finding("services", "ok", f"{len(ours)} follow a tag")
-    examples = {(s.image.host, s.login or ""): s for s in reversed(ours) if s.image}
-    for (host, login), service in sorted(examples.items()):
-        name = f"{host} as {login}" if login else host
-        image = service.image
-        assert image is not None  # noqa: S101 - of those with an image
-        try:
-            manifest, _ = core.manifest(image.without_digest(), service.login)
-        except DeployerError as fault:
-            fix = (
-                "correct login or permissions"
-                if isinstance(fault, PermanentError)
-                else "let this engine reach the registry, and a socket proxy allow /distribution"
-            )
-            yield Finding(f"registry {name}", "fail", str(fault), fix)
-            continue
-        yield Finding(f"registry {name}", "ok", f"{image.without_digest()} is {manifest.digest[:19]}…")
+    first = {
+        (s.image.host, s.login or ""): (s.image.without_digest(), s.login) for s in reversed(ours) if s.image
+    }
+    asked = sorted(first.items(), key=lambda one: one[0])
+    answers = side_by_side(lambda one: core.manifest(*one[1])[0].digest, asked)
+    for ((host, login), (image, _)), answer in zip(asked, answers, strict=True):
+        yield _registry(f"{host} as {login}" if login else host, image, answer)
+
+
+def _registry(name: str, image: Image, answer: str | DeployerError) -> Finding:
+    if isinstance(answer, str):
+        return Finding(f"registry {name}", "ok", f"{image} is {answer[:19]}…")
+    fix = (
+        "correct login or permissions"
+        if isinstance(answer, PermanentError)
+        else "let this engine reach the registry, and a socket proxy allow /distribution"
+    )
+    return Finding(f"registry {name}", "fail", str(answer), fix)
 
 
 def labels(core: Core) -> Findings:

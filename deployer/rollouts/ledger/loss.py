@@ -82,7 +82,9 @@ def contents(ledger: Ledger, now: datetime | None = None) -> str:
         if hold and (now is None or hold.lasts(now))
     ]
     failed = {key.removeprefix(FAILED): len(decode(text)) for key, text in _under(ledger, FAILED)}
-    parts += [f"{count} failed digests of {name}" for name, count in sorted(failed.items())]
+    parts += [
+        f"{count} failed digest{'s' if count > 1 else ''} of {name}" for name, count in sorted(failed.items())
+    ]
     return ", ".join(parts)
 
 

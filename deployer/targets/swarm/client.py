@@ -23,6 +23,7 @@ from deployer.errors import (
     TemporaryError,
 )
 from deployer.model.image import Image
+from deployer.observability import metrics
 from deployer.rollouts.ports import Credentials
 from deployer.targets.swarm.engine import Answer, Engine, NoAnswerError, VersionChangedError
 from deployer.targets.swarm.target import SwarmTarget
@@ -252,6 +253,6 @@ class DockerSwarm(SwarmTarget):
 
     def __init__(self) -> None:
         engine = DockerEngine()
-        super().__init__(engine)
+        super().__init__(engine, metrics.LEDGER_LOST.inc)
         self.info = engine.info
         self.logs = engine.logs

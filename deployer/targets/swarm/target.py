@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
@@ -10,16 +9,17 @@ from typing import Any, Protocol
 from deployer.model.image import Image
 from deployer.model.service import Manifest, Service
 from deployer.model.snapshot import Snapshot
-from deployer.rollouts import ledger
 from deployer.rollouts.ledger import Ledger
+from deployer.rollouts.ledger.loss import WatchedStore
 from deployer.rollouts.ports import Change, Credentials
+from deployer.targets.swarm.config_store import Configs, ConfigStore
 from deployer.targets.swarm.progress import snapshot_of
 from deployer.targets.swarm.service import read_service, revise
 
 Raw = Mapping[str, Any]
 
 
-class EngineApi(Protocol):
+class EngineApi(Configs, Protocol):
     """The part of the Engine API that a deployment needs; JSON as the engine gives it, errors of our own."""
 
     def services(self, ids: Sequence[str] = ()) -> Iterable[Raw]:
@@ -36,24 +36,21 @@ class EngineApi(Protocol):
     ) -> None:
         """Write a spec over a version; StaleVersionError if it is no longer the newest."""
 
-    def config(self, name: str) -> Raw | None:
-        """Return a config object, None if there is none of this name."""
-
-    def create_config(self, spec: Raw) -> None:
-        """Create a config object; StaleVersionError if there is one of this name."""
-
-    def update_config(self, config_id: str, version: int, spec: Raw) -> None:
-        """Write a config's labels over a version; StaleVersionError if it is no longer the newest."""
-
     def distribution(self, image: str, credentials: Credentials | None) -> Raw:
         """Return the registry's answer about an image, asked through the engine."""
 
 
 class SwarmTarget:
-    """A Swarm, through one of its managers' engines."""
+    """A Swarm, through one of its managers' engines.
 
-    def __init__(self, engine: EngineApi) -> None:
+    Args:
+        engine: the engine.
+        on_ledger_lost: is called when the config object of the ledger has vanished.
+    """
+
+    def __init__(self, engine: EngineApi, on_ledger_lost: Callable[[], None] = lambda: None) -> None:
         self.engine = engine
+        self._store = WatchedStore(ConfigStore(engine), on_ledger_lost)
 
     def services(self, *ids: str, keep: Callable[[Service], bool] | None = None) -> list[Service]:
         """Return all services of the Swarm, or those of the ids, as far as `keep` wants them.
@@ -107,20 +104,12 @@ class SwarmTarget:
 
     def ledger(self) -> Ledger:
         """Return the labels of the deployer's config object; an empty ledger if there is none yet."""
-        raw = self.engine.config(ledger.NAME)
-        if raw is None:
-            return Ledger()
-        return Ledger(raw["Spec"].get("Labels") or {}, raw["ID"], int(raw["Version"]["Index"]))
+        return self._store.ledger()
 
     def write_ledger(self, read: Ledger, labels: Mapping[str, str]) -> None:
-        """Replace those labels; of a config object nothing else can be changed.
+        """Replace those labels.
 
         Raises:
             StaleVersionError: somebody else wrote since the read.
         """
-        # The engine wants content, and refuses a change of it.
-        spec = {"Name": ledger.NAME, "Labels": dict(labels), "Data": base64.b64encode(b"deployer").decode()}
-        if read.id is None:
-            self.engine.create_config(spec)
-        else:
-            self.engine.update_config(read.id, read.version, spec)
+        self._store.write_ledger(read, labels)

@@ -204,7 +204,7 @@ def test_a_ledger_that_was_removed_is_said_once_and_put_back(lost, caplog, anew)
     assert "deployer.slot.x" not in watched.ledger().labels
     assert losses == [1]
     assert len(caplog.messages) == 1
-    assert "a hold of web (audit), 1 failed digests of api" in caplog.text
+    assert "a hold of web (audit), 1 failed digest of api" in caplog.text
 
 
 def test_a_ledger_that_never_was_is_no_loss(caplog):
