@@ -139,6 +139,9 @@ class Deployer(Core):
             waits = self._job_first(case, decision, credentials)
             if not waits:
                 self.remember(case)
+                if request.rollback and snapshot.service.image:  # the labels may be gone before the next look
+                    left = snapshot.service.image.digest
+                    self.remember_failure(snapshot, left, "rolled back by hand")
                 self.write(snapshot, decision, credentials)
         except BaseException:
             self._give_slot_back(snapshot, request.task)

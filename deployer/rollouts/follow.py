@@ -175,11 +175,13 @@ def _not_mine(case: Case, watch: Watch) -> Decision:
     current, mine = snapshot.service.image, Image.find(watch.image)
     if current is None:
         return Ended(Outcome.SUPERSEDED, "the service runs no image any more")
+    failed = mine.digest if mine else None
     same = mine is not None and current.digest == mine.digest and current.same_repository(mine)
     if snapshot.rolled_back and not same:
         return _rolled_back(case, watch)
     if not same:
-        return Ended(Outcome.SUPERSEDED, _who_came(snapshot))
+        left = failed if _went_back(snapshot, current, watch) else None
+        return Ended(Outcome.SUPERSEDED, _who_came(snapshot), left)
     who = "somebody else wrote to the service during the roll-out"
     if progress.phase is Phase.CONVERGED or (progress.phase is Phase.REVERTED and progress.all_up):
         return Ended(Outcome.SUPERSEDED, f"{who}; it still wants this image: {_count(snapshot)}")
@@ -187,6 +189,17 @@ def _not_mine(case: Case, watch: Watch) -> Decision:
         why = progress.reason or "not converged"
         return Ended(Outcome.SUPERSEDED, f"{who}, and is left to them: {_count(snapshot)}, {why}")
     return LookAgain(_next_look(watch), f"{who}: {_count(snapshot)}")
+
+
+def _went_back(snapshot: Snapshot, current: Image, watch: Watch) -> bool:
+    """Return whether the service is back at what it had before, by an act of which nothing else tells.
+
+    The engine's rollback, or a person's, is forgotten by the engine when somebody writes again: a scaling,
+    say, a second later. A newer deployment of ours that brought the image back has ours among its former.
+    """
+    before = Image.find(watch.previous)
+    back = before is not None and current.digest == before.digest
+    return back and watch.task not in snapshot.service.state.former_tasks
 
 
 def _who_came(snapshot: Snapshot) -> str:

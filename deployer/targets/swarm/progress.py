@@ -81,7 +81,9 @@ def _longest_up(tasks: Sequence[Raw], ours: Sequence[Raw]) -> float:
     newest = max((at for at in map(_word_at, tasks) if at), default=None)
     lives = [0.0]
     for task in ours:
-        begin, end = _made_at(task), newest if _state(task) == "running" else _word_at(task)
+        # One on a lost node stays "running" for the engine, long after it was told to stop.
+        runs = _state(task) == "running" and _is_wanted(task)
+        begin, end = _made_at(task), newest if runs else _word_at(task)
         if begin and end:
             lives.append((end - begin).total_seconds())
     return max(lives)
@@ -192,6 +194,11 @@ def _newest_first(tasks: Iterable[Raw]) -> list[Raw]:
     return sorted(tasks, key=lambda task: str(task.get("CreatedAt", "")), reverse=True)
 
 
+def _written(task: Raw) -> tuple[int, str]:
+    """Order tasks by the store's index: the clocks of two leaders may be minutes apart."""
+    return int((task.get("Version") or {}).get("Index", 0)), str(task.get("CreatedAt", ""))
+
+
 def _left(service: Service, tasks: Sequence[Raw]) -> Left | None:
     """Return what the service was rolled back from.
 
@@ -206,8 +213,8 @@ def _left(service: Service, tasks: Sequence[Raw]) -> Left | None:
         if before:
             return _gone_from(service, image_of(before.get("TaskTemplate") or {}), True, message)
         others = [task for task in tasks if _differs(task, _template(service))]
-        newest = next(iter(_newest_first(others)), None)
-        return _gone_from(service, image_of(newest["Spec"]) if newest else None, False, message)
+        last = max(others, key=_written, default=None)
+        return _gone_from(service, image_of(last["Spec"]) if last else None, False, message)
     return _come_and_gone(service, tasks)
 
 

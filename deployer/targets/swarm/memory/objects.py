@@ -100,7 +100,7 @@ class Task:
         if self.node:
             told["NodeID"] = self.node
         if self.iteration is not None:
-            told["JobIteration"] = {"Index": self.iteration}
+            told["JobIteration"] = _run(self.iteration)
         return told
 
 
@@ -163,7 +163,7 @@ class ServiceRecord:
             told["UpdateStatus"] = dict(self.status)
         if self.iteration is not None:
             executed = stamped(self.executed or self.created)
-            told["JobStatus"] = {"JobIteration": {"Index": self.iteration}, "LastExecution": executed}
+            told["JobStatus"] = {"JobIteration": _run(self.iteration), "LastExecution": executed}
         return told
 
 
@@ -235,3 +235,8 @@ class Cluster:
 def stamped(moment: datetime) -> str:
     """Return a time as the Engine API writes it."""
     return moment.isoformat().replace("+00:00", "Z")
+
+
+def _run(iteration: int) -> Json:
+    """A job's run as the API writes it, which leaves out a zero."""
+    return {"Index": iteration} if iteration else {}

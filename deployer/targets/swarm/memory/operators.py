@@ -82,7 +82,10 @@ class Operator:
         template["ContainerSpec"].update(container)
         if env:
             known = dict(one.partition("=")[::2] for one in template["ContainerSpec"].get("Env") or [])
-            template["ContainerSpec"]["Env"] = [f"{k}={v}" for k, v in _merged(known, env).items()]
+            merged = [f"{key}={value}" for key, value in _merged(known, env).items()]
+            template["ContainerSpec"].pop("Env", None)
+            if merged:
+                template["ContainerSpec"]["Env"] = merged
         if image:
             template["ContainerSpec"]["Image"] = self._resolved(image)
         if labels:

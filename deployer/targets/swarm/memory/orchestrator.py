@@ -242,10 +242,10 @@ class Orchestrator:
         for task in [task for task in tasks if task.iteration != service.iteration]:
             if RANK[task.state] <= RUNNING or service.mode == "GlobalJob":
                 self._want(task, "remove")
+        taken = [t for t in run if t.state == "complete" or not t.unwanted]
         for task in run:
             if RANK[task.state] > COMPLETE and not task.unwanted:
                 self._restart(task, service)
-        taken = [t for t in run if t.state == "complete" or not t.unwanted]
         if service.mode == "GlobalJob":
             taken_nodes = {task.node for task in taken}
             nodes = [n for n in self.cluster.nodes.values() if n.usable and n.suits(service.template)]

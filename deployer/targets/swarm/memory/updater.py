@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from deployer.targets.swarm.memory.objects import Json, ServiceRecord, Task, stamped
+from deployer.targets.swarm.memory.objects import RANK, RUNNING, Json, ServiceRecord, Task, stamped
 
 if TYPE_CHECKING:
     from deployer.targets.swarm.memory.orchestrator import Orchestrator
@@ -34,6 +34,7 @@ class Updater:
             "Parallelism": 1
         }
         self._queue: deque[Sequence[Task]] = deque()
+        self._seen: dict[str, str] = {}  # task to what was wanted of it when the update began
         self._dirty = 0
         self._working = 0
         self._updated: dict[str, float | None] = {}  # task to the second when it came up
@@ -56,6 +57,7 @@ class Updater:
             started = stamped(self._cluster.now())
             self._say({"State": "updating", "Message": "update in progress", "StartedAt": started})
         self._queue.extend(dirty)
+        self._seen = {task.id: task.desired for slot in dirty for task in slot}
         self._dirty = len(dirty)
         self._working = int(self._config.get("Parallelism") or 0) or len(dirty)
         for _ in range(self._working):
@@ -90,23 +92,26 @@ class Updater:
             return
         slot = self._queue.popleft()
         clean = [task for task in slot if not self._is_dirty(task)]
-        running = next((task for task in clean if task.desired == "running"), None)
-        existing = running or next((task for task in clean if task.desired == "ready"), None)
+        running = next((task for task in clean if self._seen[task.id] == "running"), None)
+        existing = running or next((task for task in clean if self._seen[task.id] == "ready"), None)
         if existing:
             self._keep(existing, [task for task in slot if task is not existing])
         else:
             self._replace(slot)
 
     def _keep(self, existing: Task, others: Sequence[Task]) -> None:
+        overtaken = self._overtaken(others)
         old = self._orchestrator.shut_down(others)
-        if existing.desired == "running":
+        if overtaken or self._seen[existing.id] == "running":
             self._pause()
         else:
             self._orchestrator.delay_start(existing, old, then=self._pause)
 
     def _replace(self, slot: Sequence[Task]) -> None:
         orchestrator, first = self._orchestrator, slot[0]
-        if self._cluster.services.get(self.service.id) is not self.service:
+        start_first = self._config.get("Order") == "start-first"
+        gone = self._cluster.services.get(self.service.id) is not self.service
+        if gone or (not start_first and self._overtaken(slot)):
             self._pause()
             return
         updated = self._cluster.new_task(
@@ -116,7 +121,7 @@ class Updater:
         updated.endpoint, updated.auth = self.spec.get("EndpointSpec"), self.auth
         updated.desired = "ready"
         self._updated[updated.id] = None
-        if self._config.get("Order") == "start-first":
+        if start_first:
             self._awaited[updated.id] = slot
             orchestrator.created(updated)
             orchestrator.delay_start(updated, None)
@@ -125,6 +130,11 @@ class Updater:
             old = orchestrator.shut_down(slot)
             orchestrator.created(updated)
             orchestrator.delay_start(updated, old)
+
+    def _overtaken(self, slot: Sequence[Task]) -> bool:
+        """Whether others have stopped all tasks of a slot since the update began, which is then left."""
+        wanted = [task for task in slot if RANK[self._seen[task.id]] <= RUNNING]
+        return bool(wanted) and all(task.unwanted for task in wanted)
 
     def _pause(self) -> None:
         """Wait as long as there should be between two slots."""
