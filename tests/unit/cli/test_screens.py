@@ -70,8 +70,8 @@ EVERYTHING = [
     standing("db", registry="not-followed", why=(Why("ignored", "the image is pinned to a digest and has no tag to follow"),), last=None, credentials_age=None),
     standing("cache", registry="not-followed", why=(Why("ignored", "the image is pinned to a digest and has no tag to follow"),), last=None, credentials_age=None),
     late("shop_jobs", NO_WORKER),
-    standing("shop_pay", state="going-back", ready=3, wanted=4, failed=(OTHER,), last=ended("going-back", "shop_pay.1: task: non-zero exit (7)", 1.2)),
-    standing("shop_frontend_of_the_summer_campaign", image=f"{HOST}/team/a-rather-long-name:release-2026-03-01", state="rolling", ready=11, wanted=12, last=ended("rolling", "", 1)),
+    standing("shop_pay", state="going-back", ready=3, wanted=4, failed=(OTHER,), last=ended("going-back", "shop_pay.1: task: non-zero exit (7)")),
+    standing("shop_frontend_of_the_summer_campaign", image=f"{HOST}/team/a-rather-long-name:release-2026-03-01", state="rolling", ready=11, wanted=12, last=ended("rolling")),
     standing("shop_users", registry="unknown", why=(Why("registry", DOWN),)),
     standing("shop_files", registry="unknown", why=(Why("registry", DOWN),), last=ended("rolled-back", "shop_files.1: task: non-zero exit (1)"), failed=(OTHER,)),
 ]  # fmt: skip
