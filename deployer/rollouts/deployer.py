@@ -94,6 +94,13 @@ class Deployer(Core):
             TemporaryError: the engine, the registry or AWS cannot answer now.
             NoSuchServiceError: the service has gone.
         """
+        step = self._step_or_report(snapshot, request, watch)
+        if isinstance(step, Report):
+            # Also where the target has taken back all that told of its write, so that nobody follows it.
+            self._give_slot_back(snapshot, request.task)
+        return step
+
+    def _step_or_report(self, snapshot: Snapshot, request: Request, watch: Watch | None) -> Report | Again:
         try:
             return self._step(snapshot, request, watch)
         except NoSuchServiceError:

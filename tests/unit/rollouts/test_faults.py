@@ -482,3 +482,14 @@ def test_fault_6_a_rollback_by_hand_outlives_a_renewal_after_many_failures(world
     world.wait(60)
     assert world.reconcile() == []
     assert world.n() == 1
+
+
+def test_a_slot_is_given_back_where_the_engine_took_back_all_that_told_of_the_write():
+    world = World(max_rollouts=1)
+    world.push(1)
+    world.create(update={"FailureAction": "rollback"})
+    world.push(2, crashing=True)
+    world.begin("t2")  # its worker dies before it sends the message of the next look
+    world.wait(300)
+    assert world.deploy("t2").outcome is Outcome.HELD
+    assert not [key for key in world.ledger().labels if key.startswith(SLOT)]
