@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from deployer.model.service import LabelError
 from deployer.policies.npm_range import Range
 from deployer.policies.patterns import regexp
+from deployer.policies.policy_view import View
 from deployer.policies.tag_policy import Order, Policy, Tag, explain
 from deployer.policies.versions import Version, version_key
 
@@ -558,12 +559,15 @@ def test_ten_thousand_tags_are_chosen_from_at_once():
     assert time.process_time() - began < 2
 
 
-def test_fault_36_a_hundred_thousand_tags_cost_a_look_little():
+def test_fault_36_a_look_judges_the_newest_of_a_hundred_thousand_tags_only(monkeypatch):
     tags = [Tag(f"1.{i // 1000}.{i % 1000}", START + timedelta(seconds=i)) for i in range(100_000)]
+    judged = []
+    judge = View.candidate
+    monkeypatch.setattr(View, "candidate", lambda view, tag: judged.append(tag) or judge(view, tag))
     for rule in (policy("semver:>=1"), policy("minor"), policy("glob:1.*")):
-        began = time.process_time()
+        judged.clear()
         assert rule.choose("1.0.0", tags).tag == "1.99.999"
-        assert time.process_time() - began < 0.7  # 0.2 s; 1 s before
+        assert len(judged) < 10
 
 
 @given(policies, names, tag_lists)

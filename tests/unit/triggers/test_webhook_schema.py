@@ -68,7 +68,7 @@ schema.config.phases.coverage.enabled = False  # other methods, which the framew
 
 
 @schema.parametrize()
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 def test_what_the_document_allows_is_taken_and_every_answer_is_described(case):
     case.call_and_validate(checks=CHECKS)
 
