@@ -63,7 +63,7 @@ class _Partial:
         return (self.padded, 0, ())
 
     def after(self, place: int) -> Key:
-        """The lowest of all versions, prereleases too, whose number at this place is one higher."""
+        """Return the lowest of all versions, prereleases too, whose number at this place is one higher."""
         major, minor, patch = (*self.numbers[:place], self.numbers[place] + 1, 0, 0)[:3]
         return ((major, minor, patch), 0, ())
 
@@ -77,7 +77,7 @@ _NOTHING: Bound = ("<", ((0, 0, 0), 0, ()))
 
 
 def _bounds(sign: str, version: _Partial) -> list[Bound]:
-    """What a comparator asks for, as bounds that a version is compared with."""
+    """Return the bounds of a comparator, which a version is compared with."""
     count = len(version.numbers)
     if count == 0:
         return [_NOTHING] if sign in ("<", ">") else []
@@ -162,7 +162,7 @@ class Range:
         return cls(text, tuple(_Alternative.parse(side) for side in sides))
 
     def holds(self, version: Version, *, prereleases: bool = False) -> bool:
-        """Whether a version is within the range, whatever its variant.
+        """Return whether a version is within the range, whatever its variant.
 
         Args:
             version: any.

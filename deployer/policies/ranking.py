@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 
 class Order(StrEnum):
-    """What makes one tag newer than another."""
+    """The ways in which one tag may be newer than another."""
 
     PUSH = "push"
     SEMVER = "semver"
@@ -40,7 +40,7 @@ NO_KEY = {
 
 @dataclass(frozen=True)
 class Tag:
-    """What the registry says of one tag."""
+    """One tag, as the registry lists it."""
 
     name: str
     pushed_at: datetime | None = None  # with a time zone; None where the registry does not say

@@ -109,26 +109,26 @@ class Policy:
 
     @property
     def follows_tag(self) -> bool:
-        """Whether the tag never changes, only its digest: no list of tags is needed."""
+        """Return whether the tag never changes, only its digest: no list of tags is needed."""
         return self.kind is Kind.TAG
 
     @property
     def off(self) -> bool:
-        """Whether nothing is followed at all."""
+        """Return whether nothing is followed at all."""
         return self.kind is Kind.NONE
 
     @property
     def takes_all(self) -> bool:
-        """Whether prereleases are taken unless a label says otherwise."""
+        """Return whether prereleases are taken unless a label says otherwise."""
         return self.kind is Kind.ALL
 
     @property
     def kept_numbers(self) -> int | None:
-        """How many leading numbers of a version must stay; None if a range or a pattern decides."""
+        """Return how many leading numbers of a version must stay; None if a range or a pattern decides."""
         return _KEPT.get(self.kind)
 
     def may_follow(self, current: str, tag: str) -> bool:
-        """Whether a push of `tag` could matter to a service that runs `current`; quick and generous."""
+        """Return whether a push of `tag` could matter where `current` runs; quick and generous."""
         if self.off or tag == current:
             return not self.off
         if self.follows_tag:
@@ -154,7 +154,7 @@ class Policy:
         return Selection(best.tag if best else current, reason, lambda: view.verdicts(listed))
 
     def refuse(self, tag: str) -> str | None:
-        """Why a tag may not be followed whatever stands beside it; None if it may."""
+        """Return the reason why a tag may never be followed, or None if it may."""
         if len(tag) > MAX_TAG or is_companion_tag(tag):
             return "no image: a signature, an attestation, an SBOM or no tag at all"
         if self.allow and not patterns.matches(self.allow, tag):
@@ -162,7 +162,7 @@ class Policy:
         return f"{IGNORE_TAGS} takes it out" if patterns.matches(self.ignore, tag) else None
 
     def sort_key(self, tag: str) -> str | None:
-        """The part of a tag that it is sorted by; None if the pattern does not take the tag."""
+        """Return the part of a tag that it is sorted by; None if the pattern does not take the tag."""
         if self.pattern is None:
             return tag
         match = self.pattern.search(tag) if len(tag) <= MAX_TAG else None

@@ -56,7 +56,7 @@ class Version:
 
     @property
     def bare(self) -> bool:
-        """Whether it is a number and nothing but a number, apart from its variant."""
+        """Return whether it is a number and nothing but a number, apart from its variant."""
         return self.precision == 1 and not self.prefixed
 
     @cached_property

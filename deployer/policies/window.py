@@ -1,10 +1,10 @@
-"""When a service may be updated: the label `deployer.window`, e.g. `mon-fri 09:00-17:00 Europe/Stockholm`.
+"""The times at which a service may be updated, as the label `deployer.window` gives them.
 
-One or more windows with `;` between them, each `[DAYS] HH:MM-HH:MM [ZONE]`. Days are names, lists and
-ranges of names (`mon,wed`, `fri-mon`), every day without them. A window that ends before it begins goes
-on after midnight and belongs to the day on which it begins; 24:00 is the end of a day. The zone is one of
-the IANA's names, UTC without one. A window is a matter of what the clock on the wall says: what the clocks
-skip in spring is no time in any window, what they repeat in autumn is so twice. Pure.
+An example is `mon-fri 09:00-17:00 Europe/Stockholm`. There are one or more windows with `;` between them,
+each `[DAYS] HH:MM-HH:MM [ZONE]`. Days are names, lists and ranges of names (`mon,wed`, `fri-mon`), every day
+without them. A window that ends before it begins goes on after midnight and belongs to the day on which it
+begins; 24:00 is the end of a day. The zone is one of the IANA's names, UTC without one. Times are local: an
+hour that the clocks skip in spring is never open, one that they repeat in autumn is open twice.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ class _Week:
         return any(begin <= minute < end for begin, end in self.spans[local.weekday()])
 
     def opens_after(self, now: datetime) -> datetime:
-        """The first opening after a moment at which it is closed."""
+        """Return the first opening after a moment at which it is closed."""
         today = now.astimezone(self.zone).date()
         days = (today + count * _DAY for count in range(_HORIZON))
         return next(opening for day in days for opening in self._openings(day) if opening > now)
 
     def _openings(self, day: date) -> Iterator[datetime]:
-        """The moments of a day at which it may open, in their order."""
+        """Return the moments of a day at which it may open, in their order."""
         begin, end = self._midnight(day), self._midnight(day + _DAY)
         if end - begin == _DAY:
             yield from (begin + minute * _MINUTE for minute, _ in self.spans[day.weekday()])
@@ -94,7 +94,7 @@ class Window:
         return cls(text, weeks)
 
     def is_open(self, now: datetime) -> bool:
-        """Whether a service may be updated at a moment.
+        """Return whether a service may be updated at a moment.
 
         Raises:
             ValueError: the moment has no time zone.
@@ -102,7 +102,7 @@ class Window:
         return any(week.is_open(_aware(now)) for week in self.weeks)
 
     def opens_at(self, now: datetime) -> datetime:
-        """The moment itself if it is in a window, else the minute at which the next one opens; in UTC.
+        """Return the moment itself if it is in a window, else the minute at which the next one opens; in UTC.
 
         Raises:
             ValueError: the moment has no time zone.
@@ -140,7 +140,7 @@ def _zone(text: str, name: str | None) -> ZoneInfo:
 
 
 def _spans(text: str, matches: list[re.Match[str]]) -> tuple[tuple[Span, ...], ...]:
-    """The open times of each day of the week; what goes on after midnight is the next day's."""
+    """Return the open times of each day of the week; what goes on after midnight is the next day's."""
     spans: list[set[Span]] = [set() for _ in _DAYS]
     for match in matches:
         begin, end = _minute(text, match["begin"]), _minute(text, match["end"])

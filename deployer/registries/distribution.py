@@ -75,7 +75,7 @@ def listed(image: Image, credentials: Credentials | None) -> list[Tag]:
 
 
 def too_many(image: Image) -> PermanentError:
-    """The error for a repository that is too big to choose from."""
+    """Return the error for a repository that is too big to choose from."""
     return PermanentError(
         f"{image.host}/{image.repository} has more than {MAX_TAGS} tags or {MAX_PAGES} pages of them; "
         "let the registry expire old ones"
@@ -128,7 +128,7 @@ class _Conversation:
         self._session.close()
 
     def page(self, query: str) -> tuple[list[str], str | None]:
-        """The tags of one page, and the query of the next one or None."""
+        """Return the tags of one page, and the query of the next one or None."""
         scheme = "http" if self._plain else "https"
         url = f"{scheme}://{self._host}/v2/{self._image.repository}/tags/list?{query}"
         answer = self._get(url, self._authorization)
@@ -270,7 +270,7 @@ class _Trusting(HTTPAdapter):
 
 
 def _trust(authorities: list[Path]) -> ssl.SSLContext:
-    """The system's CAs and these."""
+    """Return the system's CAs and these."""
     context = ssl.create_default_context()
     for path in authorities:
         try:

@@ -1,4 +1,4 @@
-"""Who may hear a registry's password: what a WWW-Authenticate header asks for, and where. Pure.
+"""Token servers of registries: read WWW-Authenticate headers, and decide which may get a password.
 
 A registry with tokens (the distribution project's "Token Authentication Specification") names a server of
 its choice, the realm, to which its clients then send the password. An answer that somebody else had a hand
@@ -44,7 +44,7 @@ SHARED = frozenset(
 
 
 def challenges(header: str) -> dict[str, dict[str, str]]:
-    """The schemes of a WWW-Authenticate header in lower case, with the parameters of each."""
+    """Return the schemes of a WWW-Authenticate header in lower case, with the parameters of each."""
     found: dict[str, dict[str, str]] = {}
     scheme = ""
     for item in parse_http_list(header):
@@ -61,7 +61,7 @@ def challenges(header: str) -> dict[str, dict[str, str]]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, with or without a port, is this machine."""
+    """Return whether a host, with or without a port, is this machine."""
     name = _name(host)
     try:
         return ip_address(name.strip("[]")).is_loopback
@@ -91,7 +91,7 @@ class Realm:
         return cls(parts.scheme, host, parts._replace(netloc=host, fragment="").geturl())
 
     def objection(self, registry: str, plain: bool, password: bool) -> str | None:
-        """Why it is not asked for a token, or None.
+        """Return the reason why it is not asked for a token, or None.
 
         Args:
             registry: the host that named it, in lower case, with its port if there is one.
@@ -106,7 +106,7 @@ class Realm:
 
 
 def _name(host: str) -> str:
-    """A host without its port."""
+    """Return a host without its port."""
     return host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host
 
 

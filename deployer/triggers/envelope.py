@@ -26,7 +26,7 @@ class UnreadableError(PermanentError):
 
 
 def unwrap(body: object) -> dict[str, Any]:
-    """The innermost object of a body, which may be text, bytes in UTF-8 or a mapping.
+    """Return the innermost object of a body, which may be text, bytes in UTF-8 or a mapping.
 
     It shares nothing with the body, so that it may be changed.
 
@@ -44,7 +44,7 @@ def unwrap(body: object) -> dict[str, Any]:
 
 
 def quote(value: object) -> str:
-    """A stranger's value for one line of a log: plain ASCII, escaped, and short."""
+    """Return a stranger's value for one line of a log: plain ASCII, escaped, and short."""
     return ascii(value[:80])[:120] if isinstance(value, str) else type(value).__name__
 
 
@@ -68,7 +68,7 @@ def _decode(body: object) -> object:
 
 
 def _finite(text: str) -> float:
-    """A number that JSON can express: Python's parser also takes NaN, Infinity and 1e999."""
+    """Return a number that JSON can express: Python's parser also takes NaN, Infinity and 1e999."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError("a number out of range")

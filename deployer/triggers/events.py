@@ -1,4 +1,4 @@
-"""What a message of the events queue asks for: a deployment, nothing, or a person's attention.
+"""Read the messages of the events queue: each asks for a deployment, nothing, or a person\'s attention.
 
 A push to ECR reaches us as EventBridge's `ECR Image Action`, as a CloudTrail `PutImage` call or in
 the CloudEvents form that some rules' input transformers make of it, a push to another registry as the
@@ -95,7 +95,7 @@ class _NoPushError(Exception):
 
 @dataclass(frozen=True)
 class _Push:
-    """What every form of event says, as it says it: nothing is validated yet."""
+    """The fields that every form of event has, as they came: nothing is validated yet."""
 
     kind: str
     account: object
@@ -216,13 +216,13 @@ def _cloudtrail(event: dict[str, Any], detail: dict[str, Any]) -> _Push:
 
 
 def _images(detail: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a CloudTrail record says of the image: as asked for and as answered."""
+    """Return the image of a CloudTrail record: as asked for and as answered."""
     answer = _object_or_empty(detail.get("responseElements"))
     return _object_or_empty(detail.get("requestParameters")), _object_or_empty(answer.get("image"))
 
 
 def _cloudevent(event: dict[str, Any], source: str) -> _Push:
-    """The form that the input transformer of argocd-image-updater's documentation makes."""
+    """Read the form that the input transformer of argocd-image-updater's documentation makes."""
     urn = source.split(":", 5)
     if len(urn) != 6 or urn[0] != "urn" or urn[2] != "ecr":
         raise _NoPushError(Ignore("source", quote(source)))
@@ -249,7 +249,7 @@ def _webhook(detail: dict[str, Any]) -> _Push:
 
 
 def _image(push: _Push) -> Image:
-    """The image, with its tag, of a push that brought one."""
+    """Return the image, with its tag, of a push that brought one."""
     if push.tag in (None, ""):
         # Also every platform's own manifest of a multi-arch push: only their index has the tag.
         raise _NoPushError(Ignore("untagged"))
@@ -315,7 +315,7 @@ def _id(event: dict[str, Any]) -> str:
 
 
 def _pushed_at(time: object, sent_at: datetime | None, now: datetime) -> datetime:
-    """When the image was pushed: not later than the message was sent, for clocks differ."""
+    """Return the time of the push, no later than that of the message: clocks differ."""
     latest = min(_utc(sent_at or now), _utc(now))
     try:
         pushed_at = datetime.fromisoformat(time) if isinstance(time, str) else latest

@@ -97,7 +97,7 @@ _SCHEMES: Mapping[str, Mapping[str, str]] = {
 
 
 def document(version: str) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of a version of ours."""
+    """Return the OpenAPI 3.1 document of a version of ours."""
     proofs = {proof.__name__: proof.__doc__ for sender in SENDERS.values() for proof in sender.proofs}
     paths = {f"/hooks/{name}": {"post": _hook(name, sender)} for name, sender in SENDERS.items()}
     health = {
@@ -153,7 +153,7 @@ _STYLE = (
 
 
 def page(described: Mapping[str, Any]) -> str:
-    """The document as HTML."""
+    """Return the document as HTML."""
     info, schemes = described["info"], described["components"]["securitySchemes"]
     parts = [f"<h1>{_text(info['title'])} {_text(info['version'])}</h1><p>{_text(info['description'])}</p>"]
     for path, operations in described["paths"].items():

@@ -1,4 +1,4 @@
-"""What the hooks of registries say, one reader for each kind of sender.
+"""Read the payloads of registries\' hooks, one reader for each kind of sender.
 
 A reader takes the decoded payload and yields the pushes it tells of as hints, with a reason for what is none.
 It judges the form only; whether a name, a tag or a digest is one, `hooks` leaves to `events`. Pure.
@@ -102,7 +102,7 @@ def distribution(payload: Payload) -> Iterator[Told]:
 
 
 def _pushed(event: Payload) -> Told:
-    """An event of a distribution registry; Azure's hooks have the same form."""
+    """Read an event of a distribution registry; Azure's hooks have the same form."""
     target, request = _object_or_empty(event, "target"), _object_or_empty(event, "request")
     if target and not target.get("tag"):
         return Ignore("untagged")  # a layer, or a manifest that was pushed by its digest
@@ -151,7 +151,7 @@ def nexus(payload: Payload) -> Iterator[Told]:
 
 
 def plain(payload: Payload) -> Iterator[Told]:
-    """An image by name, or the parts of one as keel's native webhook takes them."""
+    """Read an image by name, or the parts of one as keel's native webhook takes them."""
     name, tag, digest = payload.get("image") or payload.get("name"), payload.get("tag"), payload.get("digest")
     if not tag and not digest and isinstance(name, str) and not {":", "@"} & set(name.rpartition("/")[2]):
         tag = DEFAULT_TAG  # as Docker's own commands read it

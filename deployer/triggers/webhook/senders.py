@@ -71,7 +71,7 @@ class Sender:
 def read(
     sender: str, delivery: Delivery, host: str | None = None, now: datetime | None = None
 ) -> list[Verdict]:
-    """What one delivery leads to, in its order; at least one verdict, and nothing is raised.
+    """Return the verdicts of one delivery in its order, at least one; never raises.
 
     Args:
         sender: a key of SENDERS.
@@ -98,13 +98,13 @@ def read(
 
 
 def proves(sender: str, secrets: Sequence[str], delivery: Delivery) -> bool:
-    """Whether a delivery shows one of a sender's secrets; every comparison takes the same time."""
+    """Return whether a delivery shows one of a sender's secrets; every comparison takes the same time."""
     found = [proof(secret, delivery) for secret in secrets for proof in SENDERS[sender].proofs]
     return any(found)
 
 
 def callback(delivery: Delivery) -> str | None:
-    """Where Docker Hub wants to hear how its hook fared; None where that is not Docker Hub itself."""
+    """Return the URL at which Docker Hub wants an answer, or None if it is not Docker Hub\'s own."""
     try:
         parts = urlsplit(str(_payload(delivery).get("callback_url")))
     except (UnreadableError, ValueError):
@@ -144,7 +144,7 @@ def _verdict(
 
 
 def _id(sender: str, hint: Hint, delivery: Delivery, now: datetime, ids: Counter[str]) -> str:
-    """The same for every delivery of one push, and of no other sender's nor of another in this delivery.
+    """Return an id that is the same for every delivery of one push, and no other push's.
 
     Two pushes must never share one, for the second would be taken for the first come again: a hook that tells
     neither id nor time nor digest is a new push each time, at the cost of a needless look at a repeated one.

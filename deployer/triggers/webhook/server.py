@@ -76,7 +76,7 @@ class Receiver:
         self._sending = asyncio.Semaphore(AT_ONCE)
 
     def app(self, version: str) -> Starlette:
-        """The ASGI application; its description tells the version."""
+        """Return the ASGI application; its description tells the version."""
         document = openapi.document(version)
         page = HTMLResponse(openapi.page(document), headers=CSP)
 
@@ -95,7 +95,7 @@ class Receiver:
         return Starlette(routes=routes, exception_handlers={HTTPException: _refused, Exception: _broken})
 
     async def health(self, _: Request) -> Response:
-        """Whether the events queue takes events; why it does not is in the log, and no stranger's concern."""
+        """Tell whether the events queue takes events; the reason why not is for the log only."""
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 ill = await in_thread(self._outbox.ill)
@@ -213,7 +213,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _address(request: Request) -> str:
-    """Who asks, as limits count: whoever has one IPv6 address has all of its network."""
+    """Return the client\'s address, as limits count it: an IPv6 address stands for its network."""
     host = request.client.host if request.client else "?"
     try:
         address = ipaddress.ip_address(host)
@@ -237,7 +237,7 @@ def _tell(whose: str, verdict: senders.Verdict) -> None:
 
 
 def _answered(verdicts: Sequence[senders.Verdict]) -> tuple[dict[str, Any], int]:
-    """What a sender is told, and the status: 202 if anything is on the queue."""
+    """Return the answer to a sender, and the status: 202 if anything is on the queue."""
     accepted = [
         {"image": str(one.image), "digest": one.digest, "id": one.id}
         for one in verdicts
