@@ -188,13 +188,13 @@ def _same(given: str, wanted: str) -> bool:
 
 
 def bearer(secret: str, delivery: Delivery) -> bool:
-    """`Authorization: Bearer <secret>`"""
+    """Prove it by `Authorization: Bearer <secret>`."""
     scheme, _, given = delivery.headers.get("authorization", "").partition(" ")
     return _same(given.strip(), secret) and scheme.lower() == "bearer"
 
 
 def whole_header(secret: str, delivery: Delivery) -> bool:
-    """`Authorization: <secret>`"""
+    """Prove it by `Authorization: <secret>`."""
     return _same(delivery.headers.get("authorization", ""), secret)
 
 

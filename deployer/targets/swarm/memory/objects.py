@@ -238,5 +238,5 @@ def stamped(moment: datetime) -> str:
 
 
 def _run(iteration: int) -> Json:
-    """A job's run as the API writes it, which leaves out a zero."""
+    """Return a job's run as the API writes it, which leaves out a zero."""
     return {"Index": iteration} if iteration else {}
