@@ -25,7 +25,7 @@ def __getattr__(name: str) -> Any:
         task_queues()
     except SettingsError as fault:
         raise SystemExit(f"deployer: {fault}") from None
-    if command in LISTENERS and not app.conf.monitoring_secret_url:
+    if command in LISTENERS and "--help" not in sys.argv and not app.conf.monitoring_secret_url:
         raise SystemExit(f"deployer: {LISTENERS_NEED_REDIS.format(command)}")
     if command == "flower":
         from deployer.observability.flower import set_defaults

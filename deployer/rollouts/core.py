@@ -214,7 +214,8 @@ def case_of(
     labels = labels or ServiceLabels.parse(service.labels, rules.filter_label)
     failures, kept = known_failures(snapshot, ledger), ledger.failures(service.name)
     hold = ledger.hold(service.name, service.id, snapshot.now)
-    return Case(snapshot, request, rules, labels, str(hold) if hold else None, after, failures, kept)
+    theirs = known_failures(after, ledger) if after else ()
+    return Case(snapshot, request, rules, labels, str(hold) if hold else None, after, theirs, failures, kept)
 
 
 def known_failures(snapshot: Snapshot, ledger: Ledger) -> dict[str, str]:

@@ -88,7 +88,7 @@ def _comes_after_another(found: Found) -> Stop | None:
     other, image = after.service, after.service.image
     # Of a service that follows another tag it is enough that it stands.
     if image is not None and _follows_too(other, image, found.wanted):
-        if digest in other.state.failures:
+        if digest in case.after_failures:
             return Skip(Outcome.HELD, f"{other.name}, which goes first, failed with this digest")
         if image.digest != digest:
             return Wait(f"{other.name} goes first", "after")

@@ -493,3 +493,12 @@ def test_a_slot_is_given_back_where_the_engine_took_back_all_that_told_of_the_wr
     world.wait(300)
     assert world.deploy("t2").outcome is Outcome.HELD
     assert not [key for key in world.ledger().labels if key.startswith(SLOT)]
+
+
+def test_who_waits_for_a_service_that_failed_and_was_left_as_it_is_waits_no_longer(world):
+    """The simulation's seed 110: its failure stands in the ledger alone."""
+    world.create(name="api", labels={"deployer.after": "web"})
+    world.operator.update("web", labels={"deployer.rollback": "false"})
+    world.push(2, crashing=True)
+    assert world.deploy("t2").outcome is Outcome.FAILED
+    assert world.deploy("t2-api", "api").outcome is Outcome.HELD
