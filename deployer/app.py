@@ -167,6 +167,7 @@ def checks() -> Iterator[Finding]:
     yield from doctor.engine(deployer(), swarm().info, now)
     yield from doctor.registries(deployer())
     yield from doctor.labels(deployer())
+    yield from doctor.ways_back(deployer())
     yield doctor.redis(settings.redis)
     if settings.redis:
         yield doctor.workers(lambda: app.control.inspect(timeout=2.0).ping())

@@ -12,12 +12,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from deployer.errors import DeployerError, PermanentError
 from deployer.model.image import Image
 from deployer.model.service import Service
-from deployer.policies.labels import complaint, misplaced
+from deployer.policies.labels import ServiceLabels, misplaced
 from deployer.reports.finding import Finding, Findings, Level, brief_of
 from deployer.rollouts.core import Core
 from deployer.rollouts.ledger import NAME
 from deployer.rollouts.ledger.loss import contents
-from deployer.rollouts.survey import side_by_side
+from deployer.rollouts.survey import asked_once, side_by_side
 
 CLOCK_WARN, CLOCK_FAIL = 30.0, 240.0  # seconds; AWS refuses signatures that are 5 minutes off
 
@@ -127,8 +127,10 @@ def labels(core: Core) -> Findings:
         services = core.target.services()
     except DeployerError:
         return
+    names = {name for service in services for name in (service.name, service.id)}
     for service in sorted(services, key=lambda one: one.name):
-        wrong = complaint(service)
+        parsed = ServiceLabels.parse(service.labels, core.rules.filter_label)
+        wrong = parsed.problem or parsed.missing_service(names)
         if wrong:
             yield Finding(
                 f"labels of {service.name}", "fail", wrong, "correct the label; updates are off until then"
@@ -140,6 +142,21 @@ def labels(core: Core) -> Findings:
                 nowhere,
                 "move it under deploy.labels; nobody reads it there",
             )
+
+
+def ways_back(core: Core) -> Findings:
+    """Check that the images that our services would go back to are still in their registries."""
+    try:
+        services = [s for s in core.target.services() if s.carries(core.rules.filter_label)]
+    except DeployerError:
+        return  # `engine` has said it
+    ours = [s for s in services if s.state.previous and not s.is_job]
+    asking = asked_once(core)
+    answers = side_by_side(lambda s: asking.way_back_problem(s, s.state.previous), ours)
+    for service, problem in zip(ours, answers, strict=True):
+        if isinstance(problem, str):
+            fix = "let the lifecycle rule keep it, or demand a way back: label deployer.require-way-back=true"
+            yield Finding(f"way back of {service.name}", "warn", problem, fix)
 
 
 def redis(url: str | None) -> Finding:

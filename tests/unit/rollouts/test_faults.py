@@ -6,6 +6,7 @@ import pytest
 from world import REPOSITORY, WEB, World, digest
 
 from deployer.model.deployment import Again, Outcome, Report, Request
+from deployer.reports import doctor
 from deployer.rollouts import ledger, renewal
 from deployer.rollouts.ledger import Failure
 from deployer.rollouts.ledger.slots import SLOT
@@ -297,6 +298,21 @@ def test_fault_40_a_way_back_that_is_missing_is_known_before(world, demanded, ca
     report = roll_out(world, 2)
     assert report.outcome is (Outcome.HELD if demanded else Outcome.UPDATED)
     assert "way back" in (report.reason if demanded else caplog.text)
+
+
+def test_fault_40_doctor_warns_of_a_way_back_that_is_gone(world):
+    roll_out(world, 2)
+    assert list(doctor.ways_back(world.deployer)) == []
+    world.swarm.images.lost.add(digest(1))
+    (finding,) = doctor.ways_back(world.deployer)
+    assert (finding.check, finding.level) == ("way back of web", "warn")
+    assert digest(1) in finding.found
+
+
+def test_d3_doctor_knows_that_the_service_that_goes_first_is_missing(world):
+    world.operator.update("web", labels={"deployer.after": "wep"})
+    (finding,) = doctor.labels(world.deployer)
+    assert "no such service" in finding.found
 
 
 # -- 14, 25 ------------------------------------------------------------------------------------------
