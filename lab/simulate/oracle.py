@@ -80,7 +80,7 @@ class Oracle:
             return
         if change.state.by == "rollback" and request.rollback and service.image and service.image.digest:
             self.gone_from[service.name].add(service.image.digest)
-        if request.force or request.image:
+        if request.force or request.image or request.rollback:
             self.overrides(service.name, change.image.digest)
 
     def goes_on(self, task: str) -> None:
