@@ -18,7 +18,7 @@ from lab.simulate.oracle import BrokenError
 from lab.simulate.world import RECONCILE, RENEWAL, REPOSITORY, World
 
 DAY = 86_400.0
-QUIET = 6 * 3600.0  # seconds at the end in which nothing new happens and all must end
+QUIET = 26 * 3600.0  # seconds without news at the end, longer than the patience: all must end
 NAMES = ("web", "api", "ver")
 
 
@@ -206,7 +206,7 @@ def _stack(world: Stage, name: str, chance: random.Random) -> str:
     spec["TaskTemplate"]["ContainerSpec"]["Image"] = f"{REPOSITORY}:{tag}"
     resolve: Resolve = chance.choice(["always", "changed", "never"])
     world.operator.deploy_stack(spec, resolve)
-    world.oracle.operator_wrote(name)
+    world.oracle.stack_deployed(name)
     world.oracle.overrides(name, world.digest(name))
     return f"docker stack deploy --resolve-image {resolve}"
 

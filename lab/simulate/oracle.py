@@ -30,6 +30,8 @@ class Oracle:
         self.gone_from: dict[str, set[str]] = defaultdict(
             set
         )  # by service: digests nobody may try by himself
+        # Left by hand since the last look: a stack deploy before it takes all traces off.
+        self.unseen: dict[str, set[str]] = defaultdict(set)
         self.operators: dict[str, bool] = {}  # by service: whether an operator wrote its template last
         self.newest: dict[str, str] = {}  # by tag
         self.open: set[str] = set()
@@ -41,11 +43,21 @@ class Oracle:
         self.operators[service] = True
         if left:
             self.gone_from[service].add(left)
+            self.unseen[service].add(left)
 
     def overrides(self, service: str, digest: str | None) -> None:
         """Note that a person wants a digest all the same."""
         if digest:
             self.gone_from[service].discard(digest)
+
+    def looked(self) -> None:
+        """Note a look at all services."""
+        self.unseen.clear()
+
+    def stack_deployed(self, service: str) -> None:
+        """Note a `docker stack deploy`, which resets the labels."""
+        self.gone_from[service] -= self.unseen[service]
+        self.operator_wrote(service)
 
     def pushed(self, tag: str, digest: str) -> None:
         """Note a push."""

@@ -255,6 +255,7 @@ class World:
             found = survey.survey(deployer)
         except (Died, DeployerError):
             return
+        self.oracle.looked()
         for one in found.behind:
             if one.now:
                 task = f"late-{one.service_id}-{one.wanted[-4:]}"
