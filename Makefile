@@ -1,7 +1,7 @@
 # Two commands do all the set-up on a fresh Debian machine: `make demo` and `make test`.
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
-.PHONY: help demo test check lint unit real engines bench audit setup clean
+.PHONY: help demo test check lint unit simulate real engines bench audit setup clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -10,7 +10,7 @@ demo: ## watch a push become a roll-out on a real Swarm (KEEP=1 leaves it runnin
 	@lab/setup.sh demo
 	@$(PYTHON) -m lab.demo $(if $(KEEP),--keep)
 
-test: setup lint unit real ## everything: lint, types, imports, unit tests, end-to-end tests on the real parts
+test: setup lint unit simulate real ## everything: lint, types, imports, unit tests, end-to-end tests on the real parts
 
 check: setup lint unit ## the fast half, under a minute
 
@@ -28,6 +28,9 @@ lint:
 
 unit:
 	@$(PYTHON) -m pytest -n 2 -m "not real"
+
+simulate: ## play days of pushes, operators and faults on a virtual clock (SEEDS=1000)
+	@$(PYTHON) -m lab.simulate --seeds $(or $(SEEDS),60)
 
 real:
 	@# They wait more than they compute.

@@ -1,12 +1,10 @@
-"""Whole days of a Swarm and its deployer, drawn from seeds; more of them with `python -m lab.simulate`."""
-
-import os
+"""Whole days of a Swarm and its deployer, drawn from seeds; more of them with `make simulate`."""
 
 import pytest
 
 from lab.simulate.day import play, story
 
-SEEDS = int(os.environ.get("SEEDS", "24"))
+SEEDS = 12  # `make simulate` plays more
 
 
 @pytest.mark.parametrize("part", range(4))
