@@ -67,7 +67,9 @@ look() {
 wanted() {
   local package
   for package in "${missing[@]}"; do
-    [ "$package" != docker-buildx ] || ! dpkg-query -W docker-ce-cli || package="docker-buildx-plugin"
+    # dpkg knows packages by name that are not installed, where others conflict with them.
+    [ "$package" != docker-buildx ] || [ "$(dpkg-query -Wf '${db:Status-Status}' docker-ce-cli)" != installed ] \
+      || package="docker-buildx-plugin"
     [ -z "$(apt-cache show "$package")" ] || printf '%s\n' "$package" >&3
   done 3>&1 >/dev/null 2>&1
 }

@@ -52,7 +52,8 @@ class Machine:
             f'echo "$*" >>{root}/asked; for it; do cp {self.packages}/"$it"/* {self.bin}; done; :',
         )
         write(self.tools / "apt-cache", f'[ -d {self.packages}/"$2" ] && echo "Package: $2"')
-        write(self.tools / "dpkg-query", "exit 0" if ce else "exit 1")
+        # Debian 13's docker-cli conflicts with docker-ce-cli, so that dpkg knows it though it is not installed.
+        write(self.tools / "dpkg-query", f"printf {'installed' if ce else 'not-installed'}")
         write(self.tools / "id", "echo 0")
         write(self.tools / "python3", "exit 0")
 
