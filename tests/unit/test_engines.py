@@ -9,6 +9,7 @@ from tools import engines
 
 APT = """#!/bin/sh
 case "$*" in
+  *indextargets*) echo "http://mirror.example.com/debian/" ;;
   *--print-uris*) echo "version of {release}" ;;
   *download*) for it in docker.io docker-cli; do echo "$it" >"$it.deb"; done; echo fetched >>{log} ;;
 esac
