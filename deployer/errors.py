@@ -14,6 +14,19 @@ class TemporaryError(DeployerError):
     """The engine, the registry or AWS is not able to answer now: the same request may work later."""
 
 
+class BusyError(TemporaryError):
+    """A quota is used up for now; nothing is wrong.
+
+    Args:
+        message: which quota.
+        seconds: until there is room for this request again.
+    """
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class StaleVersionError(TemporaryError):
     """The service changed between our read and our write: read it again and decide again."""
 
