@@ -9,7 +9,7 @@ import click
 
 from deployer import __version__
 from deployer.cli import act, holds, logs, look, policy, serve
-from deployer.cli.output import speak_any_locale
+from deployer.cli.views.output import speak_any_locale
 
 
 class _Main(click.Group):

@@ -129,7 +129,7 @@ def _way_back(service: str) -> GoingBack:
 
 
 def _announce(way: GoingBack) -> None:
-    from deployer.cli.words import tag_and_digest
+    from deployer.cli.views.words import tag_and_digest
 
     if way.to is None:
         raise PermanentError(f"{way.service}: no former image is known to go back to; nothing was sent")
@@ -153,7 +153,7 @@ def reconcile(dry_run: bool, as_json: bool) -> None:
 
     Celery beat does it every DEPLOYER_RECONCILE_INTERVAL seconds, and every worker when it starts.
     """
-    from deployer.cli import output
+    from deployer.cli.views import output
 
     if not dry_run:
         from deployer.tasks import reconcile as task
@@ -162,7 +162,7 @@ def reconcile(dry_run: bool, as_json: bool) -> None:
         output.as_json({"task": sent}) if as_json else click.echo(sent)
         return
     from deployer import app
-    from deployer.cli import render
+    from deployer.cli.views import render
     from deployer.rollouts.survey import survey
 
     found = survey(app.deployer())

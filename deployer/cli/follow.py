@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from deployer.cli.exit_codes import ExitCode, exit_code
-from deployer.cli.output import as_json, console
+from deployer.cli.views.output import as_json, console
 from deployer.errors import DeploymentFailedError, SettingsError, TemporaryError, printable
 
 POLL_SECONDS = 0.25
@@ -92,7 +92,7 @@ def _entry(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tell(report: Mapping[str, Any]) -> None:
-    from deployer.cli.words import tag_and_digest
+    from deployer.cli.views.words import tag_and_digest
 
     took = report.get("duration")
     time_taken = f" ({took:.1f} s)" if isinstance(took, int | float) and took else ""

@@ -37,8 +37,8 @@ def hold(service: str | None, everything: bool, reason: str, seconds: float | No
     a roll-out that is under way alone. A rollback by hand goes through.
     """
     from deployer import app
-    from deployer.cli import output
     from deployer.cli.names import find_service
+    from deployer.cli.views import output
     from deployer.rollouts.ledger import set_freeze, set_hold
 
     now = datetime.now(UTC)
@@ -77,7 +77,7 @@ def _told(hold: Hold) -> str:
 
 def _list(ledger: Ledger, now: datetime, as_json: bool) -> None:
     """Print every hold by command."""
-    from deployer.cli import output
+    from deployer.cli.views import output
     from deployer.rollouts.ledger import FREEZE, HOLD
     from deployer.rollouts.ledger.holds import decode
 
@@ -103,7 +103,7 @@ def hold_lines(found: Sequence[tuple[str | None, Hold]], width: int) -> tuple[Te
         found: services (None for all) with their holds.
         width: of the terminal, in characters.
     """
-    from deployer.cli.table import Column, fit
+    from deployer.cli.views.table import Column, fit
 
     return fit(
         [
@@ -179,7 +179,7 @@ def _say(told: list[dict[str, Any]], seconds: float | None, as_json: bool, nothi
     if seconds is not None and sent:
         follow.finish(sent[0], told[0]["service"], seconds, as_json)
     elif as_json:
-        from deployer.cli import output
+        from deployer.cli.views import output
 
         output.as_json(told)
     elif nothing and not any(one["held"] for one in told):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deployer.cli import options, output
+from deployer.cli import options
 from deployer.cli.faults import plainly
+from deployer.cli.views import output
 from deployer.errors import PermanentError, printable
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from deployer.cli import options, output
+from deployer.cli import options
 from deployer.cli.faults import plainly
+from deployer.cli.views import output
 from deployer.errors import printable
 
 
@@ -34,8 +35,8 @@ def status(
     credentials that the Swarm keeps with the service; those of ECR live for 12 hours.
     """
     from deployer import app
-    from deployer.cli import status_view
     from deployer.cli.follow import worker_answers
+    from deployer.cli.views.status import status_lines, watch
     from deployer.errors import NoSuchServiceError
     from deployer.model.suggest import did_you_mean
     from deployer.reports.status import survey
@@ -53,11 +54,11 @@ def status(
 
     if live:
         read()
-        status_view.watch(read, interval, wide, as_json)
+        watch(read, interval, wide, as_json)
     elif as_json:
         output.as_json(read())
     else:
-        output.show(*status_view.status_lines(read(), output.width(wide)))
+        output.show(*status_lines(read(), output.width(wide)))
 
 
 @click.command()
@@ -93,7 +94,7 @@ def history(
     From the results in Redis, where they are kept for 30 days. Without Redis: what the labels of the service
     and the Swarm's task history know.
     """
-    from deployer.cli import history_view
+    from deployer.cli.views.history import hidden_line, history_lines
     from deployer.reports.history import Wanted
 
     chosen = frozenset(outcomes) | (frozenset({"failed", "rolled-back"}) if failed else frozenset())
@@ -103,9 +104,9 @@ def history(
     if as_json:
         output.as_json(shown)
         return
-    output.show(*history_view.history_lines(shown, output.width(wide)))
+    output.show(*history_lines(shown, output.width(wide)))
     hidden = [entry for entry in found if not wanted.shows(entry)]
-    if line := history_view.hidden_line(hidden):
+    if line := hidden_line(hidden):
         click.echo(line.plain, err=True)
 
 
@@ -139,9 +140,9 @@ def explain(service: str, image: str | None, events: int, as_json: bool) -> None
     Redis knows them.
     """
     from deployer import app
-    from deployer.cli import render
     from deployer.cli.names import find_service, image_of
-    from deployer.cli.words import shortened
+    from deployer.cli.views import render
+    from deployer.cli.views.words import shortened
     from deployer.reports.explain import explain as explained
 
     known = find_service(service)
@@ -185,7 +186,7 @@ def doctor(as_json: bool) -> None:
     if anything fails.
     """
     from deployer import app
-    from deployer.cli import render
+    from deployer.cli.views import render
     from deployer.reports import doctor
 
     console, findings = output.console(), []

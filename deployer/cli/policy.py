@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from deployer.cli import options, output
+from deployer.cli import options
 from deployer.cli.faults import plainly
+from deployer.cli.views import output
 
 
 @click.group()

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import click
 
 from deployer import __version__
-from deployer.cli import options, output
+from deployer.cli import options
 from deployer.cli.faults import plainly
+from deployer.cli.views import output
 
 
 @click.command()

@@ -119,7 +119,7 @@ def test_status_watch_speaks_where_there_is_no_terminal(swarm, call, monkeypatch
         if len(seen) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("deployer.cli.status_view.time.sleep", sleep)
+    monkeypatch.setattr("deployer.cli.views.status.time.sleep", sleep)
     done = call("status", "--watch", "--json", "--offline")
     assert [len(json.loads(line)) for line in done.stdout.splitlines()] == [2, 2]
     seen.clear()

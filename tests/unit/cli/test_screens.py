@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console, Group
 
-from deployer.cli.history_view import hidden_line, history_lines
 from deployer.cli.holds import hold_lines
-from deployer.cli.render import behind_summary, behind_table, explanation, finding
-from deployer.cli.status_view import fitting, status_lines
+from deployer.cli.views.history import hidden_line, history_lines
+from deployer.cli.views.render import behind_summary, behind_table, explanation, finding
+from deployer.cli.views.status import fitting, status_lines
 from deployer.reports.explain import Explanation, Step
 from deployer.reports.finding import Finding
 from deployer.reports.history import Entry, Wanted

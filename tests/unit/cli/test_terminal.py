@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from deployer.cli import render
-from deployer.cli.history_view import history_lines
+from deployer.cli.views import render
+from deployer.cli.views.history import history_lines
 from deployer.errors import printable
 from deployer.reports.explain import Explanation, Step
 from deployer.reports.history import PREFIX, Entry, recorded
@@ -93,7 +93,7 @@ def test_help_is_quick():
 @pytest.mark.parametrize(("locale", "mark"), [("iso8859-1", "x"), ("ascii", "x"), ("utf-8", "✗")])
 def test_a_locale_without_the_letters_ends_no_command(locale, mark):
     """D16: `explain` ended in a UnicodeEncodeError where the terminal speaks Latin-1."""
-    code = "from deployer.cli import output; output.speak_any_locale(); print('✗ → é…\\N{SNOWMAN}'); raise SystemExit(3)"
+    code = "from deployer.cli.views import output; output.speak_any_locale(); print('✗ → é…\\N{SNOWMAN}'); raise SystemExit(3)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, env={**os.environ, "PYTHONIOENCODING": locale}
     )

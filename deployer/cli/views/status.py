@@ -11,9 +11,9 @@ from datetime import datetime
 from rich.console import Group
 from rich.text import Text
 
-from deployer.cli import output
-from deployer.cli.table import Column, fit, plain
-from deployer.cli.words import age, coloured, short, shortened, since
+from deployer.cli.views import output
+from deployer.cli.views.table import Column, fit, plain
+from deployer.cli.views.words import age, coloured, short, shortened, since
 from deployer.errors import DeployerError
 from deployer.reports.status import Last, Standing
 from deployer.reports.why import KINDS

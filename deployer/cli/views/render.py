@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from deployer.cli.table import Column, fit, plain
-from deployer.cli.words import COLOURS, count, shortened, tag_and_digest
+from deployer.cli.views.table import Column, fit, plain
+from deployer.cli.views.words import COLOURS, count, shortened, tag_and_digest
 
 if TYPE_CHECKING:
     from rich.console import Console

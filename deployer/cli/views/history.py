@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from deployer.cli.table import Column, fit, plain
-from deployer.cli.words import coloured, shortened, tag_and_digest, when
+from deployer.cli.views.table import Column, fit, plain
+from deployer.cli.views.words import coloured, shortened, tag_and_digest, when
 from deployer.reports.history import Entry
 
 FEW = 7  # digits of a digest where there is little room
