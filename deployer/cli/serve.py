@@ -29,8 +29,8 @@ def bridge() -> None:
     from deployer.settings import load
     from deployer.tasks import image_pushed
     from deployer.tasks.message import task_id
-    from deployer.triggers import events
     from deployer.triggers.bridge import Bridge, run
+    from deployer.triggers.verdict import Deploy
 
     settings = load()
     logs.configure(settings.log_level, settings.log_format)
@@ -38,7 +38,7 @@ def bridge() -> None:
     queues = [Queue(name, routing_key=name) for name in app.task_queues()]
     url = sqs.queue_url(settings.need("queue"))
 
-    def send(pushed: Sequence[events.Deploy]) -> dict[int, Exception]:
+    def send(pushed: Sequence[Deploy]) -> dict[int, Exception]:
         failed: dict[int, Exception] = {}
         for queue in queues:
             batch = SendBatch()

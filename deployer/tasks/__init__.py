@@ -27,6 +27,8 @@ from deployer.tasks.fan_out import begin_deployments
 from deployer.tasks.message import DeploymentMessage, Message, PartMessage, describe, task_id
 from deployer.tasks.rollout import PATIENCE, Ended, look
 from deployer.triggers import events
+from deployer.triggers.forms import OPT_IN_KINDS
+from deployer.triggers.verdict import Deploy
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +68,8 @@ def image_pushed(
         The event's id and image, and the names of the services with their task ids.
     """
     # The bridge has decided already which kinds of event count as a push here.
-    pushed = events.parse(event, accept=events.OPT_IN_KINDS)
-    if not isinstance(pushed, events.Deploy):
+    pushed = events.parse(event, accept=OPT_IN_KINDS)
+    if not isinstance(pushed, Deploy):
         log.warning("image_pushed was given an event that is no push: %s %s", pushed.reason, pushed.detail)
         return {"outcome": Outcome.IGNORED, "reason": pushed.reason}
     message = PartMessage.decode(deployment)
@@ -243,7 +245,7 @@ def _advance(task: Any, service: str, request: Request, message: DeploymentMessa
         raise _send_back(task, step.message, step.seconds, step.reason) from step.fault
 
 
-def _give_up(number: str, pushed: events.Deploy, reason: str) -> dict[str, Any]:
+def _give_up(number: str, pushed: Deploy, reason: str) -> dict[str, Any]:
     """Tell that a push is lost, for all services that follow it."""
     request = DeploymentMessage(by="event", event=pushed.id).request(number)
     report = Report(

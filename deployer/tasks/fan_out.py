@@ -16,14 +16,14 @@ from deployer.observability import metrics
 from deployer.policies.labels import concerns
 from deployer.rollouts import batch
 from deployer.tasks.message import DeploymentMessage, PartMessage, task_id
-from deployer.triggers import events
+from deployer.triggers.verdict import Deploy
 
 log = logging.getLogger(__name__)
 
 SHOWN = 20  # names of services in a line of the log
 
 
-def begin_deployments(pushed: events.Deploy, message: PartMessage) -> dict[str, Any]:
+def begin_deployments(pushed: Deploy, message: PartMessage) -> dict[str, Any]:
     """Make the first looks at the services of one part, and hand on the rest.
 
     Args:
@@ -50,7 +50,7 @@ def _some(services: Sequence[Service]) -> str:
     return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "") or "-"
 
 
-def _message_of(pushed: events.Deploy, service: Service) -> DeploymentMessage:
+def _message_of(pushed: Deploy, service: Service) -> DeploymentMessage:
     return DeploymentMessage(
         by="event",
         event=pushed.id,
@@ -62,11 +62,11 @@ def _message_of(pushed: events.Deploy, service: Service) -> DeploymentMessage:
     )
 
 
-def _request_of(pushed: events.Deploy, service: Service) -> Request:
+def _request_of(pushed: Deploy, service: Service) -> Request:
     return _message_of(pushed, service).request(task_id(pushed.id, service.id))
 
 
-def _send_parts(pushed: events.Deploy, others: Sequence[Sequence[Service]], place: int, count: int) -> None:
+def _send_parts(pushed: Deploy, others: Sequence[Sequence[Service]], place: int, count: int) -> None:
     """Hand all parts but the first to whichever worker is free."""
     outgoing = SendBatch()
     for number, part in enumerate(others):
@@ -78,7 +78,7 @@ def _send_parts(pushed: events.Deploy, others: Sequence[Sequence[Service]], plac
     _dispatch(outgoing)
 
 
-def _send_begun(pushed: events.Deploy, looks: Sequence[batch.Begun], place: int, count: int) -> None:
+def _send_begun(pushed: Deploy, looks: Sequence[batch.Begun], place: int, count: int) -> None:
     """Let each service's deployment go on as a task of its own."""
     outgoing = SendBatch()
     for number, look in enumerate(looks):

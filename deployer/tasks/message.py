@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deployer.model.deployment import Again, Request, Watch
 from deployer.triggers import events
+from deployer.triggers.forms import OPT_IN_KINDS
+from deployer.triggers.verdict import Deploy
 
 log = logging.getLogger(__name__)
 
@@ -141,8 +143,8 @@ def describe(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str]:
     """Return the subject of a task and its origin, for people who read monitors."""
     subject = args[0] if args else kwargs.get("service") or kwargs.get("event") or ""
     if isinstance(subject, Mapping):
-        pushed = events.parse(subject, accept=events.OPT_IN_KINDS)
-        if isinstance(pushed, events.Deploy):
+        pushed = events.parse(subject, accept=OPT_IN_KINDS)
+        if isinstance(pushed, Deploy):
             return f"push of {pushed.image}@{pushed.digest}", f"event {pushed.id}"
         return "no push", ""
     message = DeploymentMessage.decode(kwargs.get("deployment"))

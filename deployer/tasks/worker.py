@@ -9,9 +9,10 @@ from functools import lru_cache
 from typing import Any
 
 from celery import signals
+from celery.worker import state
 
 from deployer import app as parts
-from deployer.broker import statistics
+from deployer.broker.polling import POLLS
 from deployer.broker.task import NOT_SENT
 from deployer.errors import DeployerError, SettingsError, brief
 from deployer.observability import health, metrics
@@ -46,7 +47,7 @@ def _prepare(**_: Any) -> None:
         parts.notifier()
         _require_manager()
         if settings.metrics_address:
-            metrics.watch(_last_poll_at, statistics.in_flight, parts.registries().issued)
+            metrics.watch(_last_poll_at, lambda: len(state.reserved_requests), parts.registries().issued)
             metrics.STANDBY.set_function(lambda: standby().active)
             metrics.serve(settings.metrics_address)
     except SettingsError as fault:
@@ -72,7 +73,13 @@ def _require_manager() -> None:
 
 def _last_poll_at() -> float | None:
     # A worker that leaves the tasks to others does not poll, and SQS is not to blame.
-    return time.monotonic() if standby().active else statistics.last_poll_at()
+    return time.monotonic() if standby().active else POLLS.answered_at
+
+
+def _longest_running() -> float:
+    """Return for how many seconds the oldest task that runs in this worker has been running."""
+    begun = [request.time_start for request in tuple(state.active_requests) if request.time_start]
+    return time.monotonic() - min(begun) if begun else 0.0
 
 
 class _Consumer:
@@ -107,8 +114,8 @@ def _begin(sender: Any, **_: Any) -> None:
     """Tell HEALTHCHECK how this worker is, and watch over its engine."""
     standby().watch_over(_Consumer(sender))
     if path := load().health_file:
-        loop, quiet = health.LoopCheck(sender.hub.call_soon), health.silence(statistics.silent_seconds)
-        health.HealthWriter(path, "worker", loop, quiet, health.stuck(statistics.longest_running)).start()
+        loop, quiet = health.LoopCheck(sender.hub.call_soon), health.silence(POLLS.silent_seconds)
+        health.HealthWriter(path, "worker", loop, quiet, health.stuck(_longest_running)).start()
 
 
 @signals.worker_ready.connect

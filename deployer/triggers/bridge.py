@@ -19,11 +19,12 @@ from deployer.errors import DeployerError
 from deployer.observability.logs import about
 from deployer.observability.outage import Outage
 from deployer.triggers import events
+from deployer.triggers.verdict import Deploy, Ignore, Reject
 
 log = logging.getLogger(__name__)
 
 
-Send = Callable[[Sequence[events.Deploy]], Mapping[int, Exception]]
+Send = Callable[[Sequence[Deploy]], Mapping[int, Exception]]
 
 
 class _Stopped(BaseException):
@@ -82,16 +83,16 @@ class Bridge:
         """Poll once and hand on what it brought."""
         messages = self._receive()
         done: list[Mapping[str, Any]] = []
-        pushes: list[tuple[Mapping[str, Any], events.Deploy]] = []
+        pushes: list[tuple[Mapping[str, Any], Deploy]] = []
         for message in messages:
             try:
                 event = self._read(message)
             except Exception:
                 log.exception("Message %s cannot be handled and is left", message.get("MessageId"))
                 continue
-            if isinstance(event, events.Deploy):
+            if isinstance(event, Deploy):
                 pushes.append((message, event))
-            elif isinstance(event, events.Ignore):
+            elif isinstance(event, Ignore):
                 done.append(message)
         fault = self._hand_on(pushes, done)
         self._delete(done)
@@ -121,12 +122,12 @@ class Bridge:
         messages: Sequence[Mapping[str, Any]] = answer.get("Messages") or ()
         return messages
 
-    def _read(self, message: Mapping[str, Any]) -> events.Deploy | events.Ignore | events.Reject:
+    def _read(self, message: Mapping[str, Any]) -> Deploy | Ignore | Reject:
         """Parse a message; count and log all but pushes."""
         attributes = message.get("Attributes") or {}
         event = events.parse(message.get("Body") or "", accept=self._accept, sent_at=_sent_at(attributes))
         match event:
-            case events.Ignore():
+            case Ignore():
                 self._counted("ignored")
                 log.debug(
                     "Ignored message %s: %s %s",
@@ -134,7 +135,7 @@ class Bridge:
                     event.reason,
                     event.detail,
                 )
-            case events.Reject():
+            case Reject():
                 again = attributes.get("ApproximateReceiveCount", "1") != "1"
                 level = logging.DEBUG if again else logging.ERROR
                 text = "Rejected message %s, left for the dead-letter queue: %s %s"
@@ -143,7 +144,7 @@ class Bridge:
         return event
 
     def _hand_on(
-        self, pushes: Sequence[tuple[Mapping[str, Any], events.Deploy]], done: list[Mapping[str, Any]]
+        self, pushes: Sequence[tuple[Mapping[str, Any], Deploy]], done: list[Mapping[str, Any]]
     ) -> Exception | None:
         """Send pushes and add to `done` the messages of those taken; return why SQS has not taken another."""
         if not pushes:

@@ -22,7 +22,9 @@ from cloudformation_lab import (
 from paths import SAMPLES
 
 from deployer.settings import load
-from deployer.triggers.events import OPT_IN_KINDS, Deploy, parse
+from deployer.triggers.events import parse
+from deployer.triggers.forms import OPT_IN_KINDS
+from deployer.triggers.verdict import Deploy
 from lab import ACCOUNT, REGION, wait_until
 
 PARTS = ("Bridge", "Worker", "Webhook", "Operator")

@@ -12,7 +12,7 @@ from typing import Any
 
 from deployer.model.image import DEFAULT_TAG, DOCKER_HUB
 from deployer.triggers.envelope import UnreadableError, quote
-from deployer.triggers.events import Ignore, Reject
+from deployer.triggers.verdict import Ignore, Reject
 
 Payload = Mapping[str, Any]
 

@@ -21,7 +21,8 @@ from deployer.errors import InvalidReferenceError, SettingsError
 from deployer.model.image import Image
 from deployer.triggers import events
 from deployer.triggers.envelope import UnreadableError, quote, unwrap
-from deployer.triggers.events import Deploy, Ignore, Reject
+from deployer.triggers.forms import WEBHOOK
+from deployer.triggers.verdict import Deploy, Ignore, Reject
 from deployer.triggers.webhook import payloads
 from deployer.triggers.webhook.payloads import Hint, Payload, Told
 
@@ -126,7 +127,7 @@ def _verdict(
         return Reject("unknown payload", "the repository or its registry is missing")
     name = f"{where}/{hint.repository}" if where else str(hint.repository)
     event = {
-        "source": events.WEBHOOK,
+        "source": WEBHOOK,
         "detail-type": "Image Push",
         "id": _id(sender, hint, delivery, now, ids),
         "time": _time(hint.time, now),

@@ -30,7 +30,7 @@ from deployer.errors import TemporaryError, brief
 from deployer.observability import metrics
 from deployer.observability.logs import about
 from deployer.triggers.envelope import quote
-from deployer.triggers.events import Deploy, Ignore, Reject
+from deployer.triggers.verdict import Deploy, Ignore, Reject
 from deployer.triggers.webhook import openapi, senders
 from deployer.triggers.webhook.queue import AT_ONCE, Outbox, in_thread
 

@@ -7,7 +7,9 @@ from types import MappingProxyType
 import pytest
 from paths import SAMPLES
 
-from deployer.triggers.events import MAX_EVENT, OPT_IN_KINDS, WEBHOOK, Deploy, Ignore, Reject, parse
+from deployer.triggers.events import MAX_EVENT, parse
+from deployer.triggers.forms import OPT_IN_KINDS, WEBHOOK
+from deployer.triggers.verdict import Deploy, Ignore, Reject
 
 EXPECTED = json.loads((SAMPLES / "EXPECTED.json").read_text())
 # Which event is stale is decided later, against the registry: to `parse` it is a push like others.

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from paths import SAMPLES
 
 from deployer.model.image import Image, is_digest, is_repository, is_tag
-from deployer.triggers.events import OPT_IN_KINDS, Deploy, Ignore, Reject, parse
+from deployer.triggers.events import parse
+from deployer.triggers.forms import OPT_IN_KINDS
+from deployer.triggers.verdict import Deploy, Ignore, Reject
 
 BARE = [
     "ecr-image-action-push-modern.json",

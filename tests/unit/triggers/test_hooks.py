@@ -14,7 +14,7 @@ from paths import SAMPLES
 from deployer.errors import SettingsError
 from deployer.model.image import Image
 from deployer.triggers import events
-from deployer.triggers.events import Deploy, Ignore, Reject
+from deployer.triggers.verdict import Deploy, Ignore, Reject
 from deployer.triggers.webhook import senders
 from deployer.triggers.webhook.openapi import EXAMPLES
 from deployer.triggers.webhook.senders import SENDERS, Delivery, callback, check, proves, read
