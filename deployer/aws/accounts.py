@@ -1,4 +1,4 @@
-"""Clients of ECR by AWS account.
+"""Clients of AWS by account.
 
 Where a role is set for an account, its short-lived credentials are used instead of our own.
 """
@@ -10,14 +10,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore.credentials import Credentials
+from botocore.exceptions import NoCredentialsError
 
 from deployer.aws.client_config import bounded
 from deployer.aws.errors import translated
-from deployer.errors import DeployerError
+from deployer.errors import AccessDeniedError, BusyError, TemporaryError
 from deployer.model.image import EcrRegistry
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 CONFIG = bounded(read_timeout=10, attempts=3)
 SESSION_NAME = "swarm-ecr-deployer"  # in CloudTrail
 LEAST_LEFT = timedelta(minutes=5)  # of a role's credentials, before they are replaced
-CLIENT_LIFE = timedelta(minutes=5)
+SESSION_LIFE = timedelta(minutes=5)
 
 # IAM's "Names and paths" and STS's AssumeRole say which characters there may be.
 _ROLE = re.compile(
@@ -39,7 +41,7 @@ _ROLE = re.compile(
 
 @dataclass(frozen=True)
 class Role:
-    """The role to use for the registries of one account."""
+    """The role to use for one account."""
 
     account: str
     arn: str
@@ -86,8 +88,31 @@ class _Keys:
     expires_at: datetime
 
 
+class _Session:
+    """A session with its clients; it takes 0.1 s, and is kept, but not for long."""
+
+    def __init__(self, session: boto3.session.Session, region: str, until: datetime) -> None:
+        self.session = session
+        self.until = until
+        self._region = region
+        self._clients: dict[str, Any] = {}
+
+    def client(self, service: str) -> Any:
+        if service not in self._clients:
+            self._clients[service] = self.session.client(service, region_name=self._region, config=CONFIG)  # type: ignore[call-overload]
+        return self._clients[service]
+
+
+@dataclass(frozen=True)
+class Access:
+    """A service of AWS in one region: the address it has, and the credentials to sign with."""
+
+    endpoint: str
+    credentials: Credentials
+
+
 class Accounts:
-    """ECR by account, with the role that is set for it; shared by all threads.
+    """AWS by account, with the role that is set for it; shared by all threads.
 
     botocore's own refreshable credentials do not serve here: they log a stack trace with STS's words
     at each failure, and keep a session that AWS takes for expired.
@@ -97,49 +122,92 @@ class Accounts:
         clock: the time, with its zone.
     """
 
-    def __init__(self, roles: Sequence[Role], clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, roles: Sequence[Role], clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._roles = {role.account: role for role in roles}
         self._clock = clock
         self._keys: dict[str, _Keys] = {}
-        self._clients: dict[EcrRegistry, tuple[ECRClient, datetime]] = {}
-        self._locks: dict[str, threading.Lock] = {}  # one for each account: STS may be slow for one of them
+        self._sessions: dict[tuple[str | None, str], _Session] = {}
+        # One for each account: STS may be slow for one of them.
+        self._locks: dict[str | None, threading.Lock] = {}
 
     @contextmanager
     def ecr(self, registry: EcrRegistry, action: str, where: str) -> Iterator[ECRClient]:
-        """Give a client for ECR in the registry's region; its failures are those of `translated`.
+        """Give a client for ECR in the registry's region; as `client`."""
+        with self.client("ecr", registry.account, registry.region, action, where) as client:
+            yield client
+
+    @contextmanager
+    def client(
+        self, service: str, account: str | None, region: str, action: str, where: str
+    ) -> Iterator[Any]:
+        """Give a boto3 client; its failures are those of `translated`.
 
         Args:
-            registry: whose account's role is used if there is one.
+            service: as boto3 names it.
+            account: whose role is used if there is one; None for our own credentials.
+            region: of AWS.
             action: that it is wanted for, as IAM names it.
             where: what the action is asked for, for the message.
 
         Raises:
             AccessDeniedError: AWS refuses `sts:AssumeRole` too.
         """
-        role = self._roles.get(registry.account)
-        lock = self._locks.setdefault(registry.account, threading.Lock())
-        with lock:
-            client = self._client(registry, role)
-        try:
+        with self._kept(account, region) as (lock, kept):
+            with lock:
+                client = kept.client(service)
+            role = self._roles.get(account or "")
             with translated(action, f"{where} as {role.arn}" if role else where):
                 yield client
-        except DeployerError:
-            with lock:  # other credentials may be there next time
-                self._clients.pop(registry, None)
-                self._keys.pop(registry.account, None)
+
+    @contextmanager
+    def access(self, service: str, account: str | None, region: str, action: str) -> Iterator[Access]:
+        """Give the endpoint and credentials of a boto3 client, for requests that boto3 does not make.
+
+        Args:
+            service: as boto3 names it.
+            account: whose role is used if there is one; None for our own credentials.
+            region: of AWS.
+            action: that it is wanted for, as IAM names it.
+
+        Raises:
+            TemporaryError, AccessDeniedError, PermanentError: as of `client`.
+        """
+        with self._kept(account, region) as (lock, kept):
+            with lock, translated(action, f"in {region}"):
+                endpoint = kept.client(service).meta.endpoint_url
+                credentials = kept.session.get_credentials()
+                if credentials is None:
+                    raise NoCredentialsError
+            yield Access(endpoint, credentials)
+
+    @contextmanager
+    def _kept(self, account: str | None, region: str) -> Iterator[tuple[threading.Lock, _Session]]:
+        lock = self._locks.setdefault(account, threading.Lock())
+        with lock:
+            kept = self._session(account, region)
+        try:
+            yield lock, kept
+        except (TemporaryError, AccessDeniedError) as fault:
+            if not isinstance(fault, BusyError):
+                with lock:  # other credentials may be there next time
+                    self._sessions.pop((account, region), None)
+                    self._keys.pop(account or "", None)
             raise
 
-    def _client(self, registry: EcrRegistry, role: Role | None) -> ECRClient:
-        """Return a client; it takes 0.1 s and is kept, but not for long: mounted credentials are replaced."""
+    def _session(self, account: str | None, region: str) -> _Session:
+        """Return a session; it is kept for minutes only, because mounted credentials are replaced."""
         now = self._clock()
-        client, until = self._clients.get(registry, (None, now))
-        if client is None or until <= now:
-            keys = self._assumed(role, registry.region) if role else None
-            session = boto3.session.Session(*(keys.parts if keys else ()))
-            client = session.client("ecr", region_name=registry.region, config=CONFIG)
-            until = now + CLIENT_LIFE
-            self._clients[registry] = client, min(until, keys.expires_at - LEAST_LEFT) if keys else until
-        return client
+        kept = self._sessions.get((account, region))
+        if kept is None or kept.until <= now:
+            role = self._roles.get(account or "")
+            keys = self._assumed(role, region) if role else None
+            until = now + SESSION_LIFE
+            until = min(until, keys.expires_at - LEAST_LEFT) if keys else until
+            kept = _Session(boto3.session.Session(*(keys.parts if keys else ())), region, until)
+            self._sessions[account, region] = kept
+        return kept
 
     def _assumed(self, role: Role, region: str) -> _Keys:
         keys = self._keys.get(role.account)

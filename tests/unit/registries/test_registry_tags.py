@@ -11,6 +11,7 @@ import threading
 import traceback
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
@@ -637,7 +638,7 @@ def client():
 @pytest.fixture
 def ecr(client, monkeypatch):
     """What ECR is asked and answers, in this order."""
-    monkeypatch.setattr(Accounts, "_client", lambda *_: client)
+    monkeypatch.setattr(Accounts, "_session", lambda *_: SimpleNamespace(client=lambda _: client))
     with Stubber(client) as stubber:
         yield stubber
         stubber.assert_no_pending_responses()
