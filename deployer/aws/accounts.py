@@ -19,7 +19,7 @@ from botocore.exceptions import NoCredentialsError
 
 from deployer.aws.client_config import bounded
 from deployer.aws.errors import translated
-from deployer.errors import AccessDeniedError, BusyError, TemporaryError
+from deployer.errors import AccessDeniedError, BusyError, StaleVersionError, TemporaryError
 from deployer.model.image import EcrRegistry
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class Accounts:
         try:
             yield lock, kept
         except (TemporaryError, AccessDeniedError) as fault:
-            if not isinstance(fault, BusyError):
+            if not isinstance(fault, BusyError | StaleVersionError):
                 with lock:  # other credentials may be there next time
                     self._sessions.pop((account, region), None)
                     self._keys.pop(account or "", None)

@@ -13,7 +13,13 @@ from botocore.exceptions import (
     NoRegionError,
 )
 
-from deployer.errors import AccessDeniedError, NotFoundError, PermanentError, TemporaryError
+from deployer.errors import (
+    AccessDeniedError,
+    NotFoundError,
+    PermanentError,
+    StaleVersionError,
+    TemporaryError,
+)
 
 CREDENTIALS_HINT = "(AWS_SHARED_CREDENTIALS_FILE or an instance role)"
 
@@ -24,7 +30,13 @@ DENIED = {
     "InvalidClientTokenId",
 }
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
-MISSING = {"RepositoryNotFoundException", "QueueDoesNotExist", "NonExistentQueue"}
+STALE = {"ConditionalCheckFailedException", "TransactionConflictException"}
+MISSING = {
+    "RepositoryNotFoundException",
+    "QueueDoesNotExist",
+    "NonExistentQueue",
+    "ResourceNotFoundException",
+}
 INVALID = {"InvalidParameterException", "ValidationError", "ValidationException"}
 
 
@@ -40,7 +52,8 @@ def translated(action: str, where: str) -> Iterator[None]:
         TemporaryError: AWS cannot be reached, answers 5xx or throttles, or our credentials have expired or
             are not there now.
         AccessDeniedError: AWS refuses the action.
-        NotFoundError: there is no such repository or queue.
+        NotFoundError: there is no such repository, queue or table.
+        StaleVersionError: a conditional write came late.
         PermanentError: no region is set, or the request is not valid.
     """
     try:
@@ -69,6 +82,8 @@ def _meaning(code: str, action: str, where: str) -> Exception:
     if code in EXPIRED:
         # Mounted credentials are replaced in place: botocore reads them again.
         return TemporaryError(f"the AWS credentials for {action} {where} have expired ({code})")
+    if code in STALE:
+        return StaleVersionError(f"{action} {where}: somebody else was quicker")
     if code in MISSING:
         return NotFoundError(f"{action} {where}: {code}")
     if code in INVALID:
