@@ -22,6 +22,7 @@ TIMEOUT = "deployer.timeout"
 SETTLE = "deployer.settle"
 REPLACE = "deployer.replace"
 NOTIFY = "deployer.notify"
+CONTAINERS = "deployer.containers"  # on ECS
 
 # What people write behind the name, and what it does; docs/reference.md prints this table.
 MEANINGS = {
@@ -46,5 +47,6 @@ MEANINGS = {
         "<name>,…",
         "targets of `DEPLOYER_NOTIFY_URLS` to notify about this service; `none` for silence",
     ),
+    CONTAINERS: ("<name> …", "on ECS: the containers that get the image; the first one's image is followed"),
 }
 KNOWN = frozenset(MEANINGS)

@@ -146,6 +146,8 @@ class Service:
     rolling: bool = False  # the target says that an update or a rollback is under way
     rolling_since: str | None = None  # by the target's own clock
     written_at: str | None = None  # when it was last written, by the target's own clock
+    untouchable: str | None = None  # why nobody may write to it here, whatever is wanted
+    command: Sequence[str] = ()  # that its tasks run, as far as its description says
     native: Any = field(default=None, repr=False, compare=False)  # the target's own record, opaque to others
 
     @cached_property

@@ -34,6 +34,8 @@ class Progress:
     leftovers: bool = False  # tasks of a former description still run
     has_failed: bool = False  # tasks of this description have failed
     longest_up: float = 0.0  # seconds for which a task of it has run, at least; by the target's own clock
+    patience: float = 0.0  # seconds that the target takes on purpose: it bakes, or shifts traffic in steps
+    pause: str = ""  # what the target waits for, however long it takes: a person's approval, say
 
     @property
     def all_up(self) -> bool:
@@ -73,3 +75,4 @@ class Snapshot:
     before: str | None = None  # the image of the description before the last write
     untouched: bool = False  # the target has said nothing yet of the last write
     job: JobRun | None = None  # None for a service that is no job
+    lag: float = 0.0  # seconds for which a reading may not show the last write yet

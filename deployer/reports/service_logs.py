@@ -59,8 +59,5 @@ def _ids(text: str) -> Mapping[str, str]:
 def own_services(services: Sequence[Service]) -> Iterator[Service]:
     """Yield the services that run the deployer itself: `celery -A deployer …`, `deployer bridge`."""
     for service in services:
-        spec = (service.native or {}).get("Spec") or {}
-        container = (spec.get("TaskTemplate") or {}).get("ContainerSpec") or {}
-        words = [*(container.get("Command") or ()), *(container.get("Args") or ())]
-        if "deployer" in words and not {"flower", "health"} & set(words):
+        if "deployer" in service.command and not {"flower", "health"} & set(service.command):
             yield service

@@ -33,8 +33,8 @@ def carry_out(core: Core, case: Case, watch: Watch, decision: Decision) -> Repor
         case Ended(outcome, reason, failed):
             core.remember_failure(snapshot, failed, reason)
             return core.report(snapshot, case.request, outcome, reason, watch)
-        case LookAgain(seconds, reason):
-            return Again(seconds, reason, replace(watch, asked=seconds))
+        case LookAgain(seconds, reason, patient):
+            return Again(seconds, reason, replace(watch, asked=0.0 if patient else seconds), patient=patient)
         case GoBack():
             return _go_back(core, case, watch, decision)
         case TakeOver(image, failed, reason):

@@ -76,7 +76,7 @@ class Case:
     @property
     def timeout(self) -> float:
         """Return seconds that a roll-out of the service may take."""
-        return self.labels.timeout or self.rules.rollout_timeout
+        return (self.labels.timeout or self.rules.rollout_timeout) + self.snapshot.progress.patience
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from deployer.rollouts.decision import Case
 from deployer.rollouts.rollback import way_back
 
 FIRST_LOOK, LAST_LOOK = 1.0, 15.0  # seconds between two looks, at first and at last
+PAUSE_LOOK = 60.0  # seconds between two looks at a roll-out that waits for a person
 UNSEEN = 600.0  # seconds of a task's life that the looks of its own deployment cannot have missed
 
 
@@ -34,6 +35,7 @@ class LookAgain:
 
     seconds: float
     reason: str
+    patient: bool = False  # the wait takes nothing from the time that the roll-out may take
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,17 @@ def follow(case: Case, watch: Watch) -> Decision:
     """
     snapshot, request, timeout = case.snapshot, case.request, case.timeout
     progress, state = snapshot.progress, snapshot.service.state
+    goes_back = state.by == "rollback"
+    if _unseen(snapshot, watch):
+        return LookAgain(_next_look(watch), "the target does not show the write yet")
     if state.task != watch.task or not snapshot.ours:
         return _not_mine(case, watch)
-    goes_back = state.by == "rollback"
     if progress.phase is Phase.CONVERGED or (progress.phase is Phase.REVERTED and progress.all_up):
         return _converged(snapshot, request, watch)
     if progress.engine_done and progress.longest_up > watch.watched + UNSEEN:
         return _converged(snapshot, request, watch)  # a message that comes late or twice: it ended long ago
+    if progress.pause:
+        return LookAgain(PAUSE_LOOK, f"{progress.pause}: {_count(snapshot)}", patient=True)
     failure, curable = _failure(snapshot, watch, timeout)
     if watch.going_back and not goes_back and (failure or not progress.engine_busy):
         # The target took back the way back, to the image that has failed: it would do so again and again.
@@ -96,6 +102,24 @@ def follow(case: Case, watch: Watch) -> Decision:
     if failure:
         return _fail(case, failure, curable=curable)
     return LookAgain(_next_look(watch), _count(snapshot, "gone back" if goes_back else "updated"))
+
+
+def _unseen(snapshot: Snapshot, watch: Watch) -> bool:
+    """Return whether a reading may be older than the last write of this deployment.
+
+    What it shows then is what there was before. It tells neither that somebody else wrote, nor that the
+    target went back.
+    """
+    service, state = snapshot.service, snapshot.service.state
+    if watch.watched >= snapshot.lag:
+        return False
+    if state.task == watch.task:
+        return watch.going_back is not None and state.by != "rollback"
+    before, mine, current = Image.find(watch.previous), Image.find(watch.image), service.image
+    if before is None or current is None or not current.same_repository(before):
+        return False
+    tells = snapshot.rolled_back and snapshot.left and mine and snapshot.left.digest == mine.digest
+    return current.digest == before.digest and not tells
 
 
 def _next_look(watch: Watch) -> float:

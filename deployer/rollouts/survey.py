@@ -135,6 +135,8 @@ def _compare(core: Core, service: Service, ledger: Ledger) -> Behind | None:
     if service.image.digest == manifest.digest:
         return None
     look = core.read(service.id)
+    if look.service.image and look.service.image.digest == manifest.digest:
+        return None  # what no list tells: a description without a digest, and tasks that run this one
     # A rollback by hand, say, of which the next write would leave no trace.
     core.remember(case_of(look, request, core.rules, ledger))
     if isinstance(step, Image):

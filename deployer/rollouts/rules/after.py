@@ -116,6 +116,8 @@ def _rolls_already(found: Found) -> Stop | None:
     case, service = found.case, found.case.snapshot.service
     if case.request.rollback or case.labels.replace:
         return None
+    if service.rolling and (pause := case.snapshot.progress.pause):
+        return Wait(f"a roll-out is under way, and {pause}", "pause", patient=True)
     if not (service.rolls(case.snapshot.now, case.timeout) or _just_written(case.snapshot)):
         return None
     # The target says so for good where tasks find no node: waited out, it is no reason any more.

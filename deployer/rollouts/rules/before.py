@@ -67,6 +67,11 @@ def _saw_something_else(case: Case) -> Stop | None:
     )
 
 
+def _untouchable(case: Case) -> Stop | None:
+    why = case.snapshot.service.untouchable
+    return Skip(Outcome.IGNORED, why) if why else None
+
+
 def _labels_understood(case: Case) -> Stop | None:
     # Later would be too late: some of them say what becomes of an update that has been written.
     if case.labels.problem and not case.request.rollback:
@@ -89,6 +94,7 @@ LEAVE_ALONE: Sequence[tuple[str, Callable[[Case], Stop | None]]] = (
     ("no command holds it", _held_by_command),
     ("it carries the filter label", _not_ours),
     ("its updates are turned on", _turned_off),
+    ("its target lets it be updated", _untouchable),
     ("no label holds it", _held_by_label),
 )
 BEFORE: Sequence[tuple[str, Callable[[Case], Stop | None]]] = (

@@ -35,6 +35,7 @@ def read_service(raw: Mapping[str, Any]) -> Service:
         rolling=status.get("State") in BUSY_STATES,
         rolling_since=status.get("StartedAt") or None,
         written_at=raw.get("UpdatedAt") or raw.get("CreatedAt"),
+        command=(*(_container(spec).get("Command") or ()), *(_container(spec).get("Args") or ())),
         native=raw,
     )
 

@@ -1,0 +1,288 @@
+"""Services of ECS as the core sees them: each of their units with its image, its labels and its state.
+
+A unit is the containers of one repository in one service; most services have one. Labels are the
+`dockerLabels` of its first container and the tags of the service; our state is in the tags of the revision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from deployer.model import label_names as names
+from deployer.model.image import Image
+from deployer.model.service import STATE_PREFIX, Service
+from deployer.targets.ecs import definitions, tags
+from deployer.targets.ecs.cluster import Cluster
+from deployer.targets.ecs.names import UnitId, moment
+from deployer.targets.ecs.tags import Record
+
+Raw = Mapping[str, Any]
+
+PRIMARY = "PRIMARY"
+IN_PROGRESS = "IN_PROGRESS"
+_CONTROLLERS = {
+    "CODE_DEPLOY": "AWS CodeDeploy deploys it; ECS's own blue/green deployments are what can be used here",
+    "EXTERNAL": "its deployments are task sets of another tool's (deployment controller EXTERNAL)",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings that say which services are ours."""
+
+    opt_in: bool = True  # only those that carry a label or tag under `deployer.`
+    policy: str | None = None  # of services that have none of their own
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A revision of a task definition, and the tags that it had when they were read."""
+
+    arn: str
+    raw: Raw = field(repr=False)
+    tags: Mapping[str, str] = field(repr=False)
+
+    @property
+    def active(self) -> bool:
+        """Return whether a service may be pointed to it."""
+        return bool(self.raw.get("status", "ACTIVE") == "ACTIVE")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What the target keeps with a service that the core has in hand (`Service.native`)."""
+
+    cluster: Cluster
+    raw: Raw = field(repr=False)  # the service
+    id: UnitId
+    revision: Revision | None = None
+    containers: tuple[str, ...] = ()  # that move together
+    record: Record = field(default_factory=Record)
+    origins: Mapping[str, str] = field(default_factory=dict)  # of each label, in words
+    counter: int = 0  # of the ledger, when it was read
+
+    @property
+    def primary(self) -> Raw:
+        """Return the deployment that the service is on, or on its way to."""
+        return primary(self.raw)
+
+    @property
+    def repository(self) -> str:
+        """Return the name of its repository with the host, as the revision has it."""
+        lead = _container(self.revision, self.containers[:1])
+        image = Image.find(lead.get("image"))
+        return image.name if image else ""
+
+    @property
+    def ours(self) -> bool:
+        """Return whether the tasks should run exactly what the deployer wrote last.
+
+        Another person's forced deployment of our revision is theirs, as is a revision made from ours.
+        """
+        record, revision = self.record, self.revision
+        if revision is None or not record.state.task:
+            return False
+        if record.state.template != definitions.fingerprint(revision.raw):
+            return False
+        return record.deployment in {None, self.primary.get("id")}
+
+
+def primary(raw: Raw) -> Raw:
+    """Return the deployment of a service that is PRIMARY; empty where ECS keeps none."""
+    return next((one for one in raw.get("deployments") or () if one.get("status") == PRIMARY), {})
+
+
+def read_units(
+    cluster: Cluster, raw: Raw, revision: Revision | None, name: str, options: Options
+) -> list[Service]:
+    """Return the units of a service, the first one first.
+
+    Args:
+        cluster: of the service.
+        raw: the service, with its tags, as ECS describes it.
+        revision: that it points to; None for one of another controller.
+        name: of the service, as people call it here.
+        options: the settings.
+    """
+    arn, mine = str(raw["serviceArn"]), tags.read(raw.get("tags"))
+    if revision is None:
+        bare = Unit(cluster, raw, UnitId(arn), None)
+        return [_service(bare, name, mine, None, untouchable(raw) or "it has no task definition")]
+    found: list[Service] = []
+    for lead in _leads(raw, revision.raw, mine):
+        container = None if not found else str(lead["name"])
+        unit = _unit(cluster, raw, revision, UnitId(arn, container), lead, mine)
+        labels, origins = _labels(lead, mine, unit, options)
+        wrong = untouchable(raw) or _misnamed(revision.raw, lead, labels) or _foreign(labels, options)
+        full = f"{name}#{container}" if container else name
+        found.append(_service(replace(unit, origins=origins), full, labels, image_of(unit, lead), wrong))
+    return found
+
+
+def _unit(
+    cluster: Cluster, raw: Raw, revision: Revision, unit_id: UnitId, lead: Raw, mine: Mapping[str, str]
+) -> Unit:
+    image = Image.find(lead.get("image"))
+    record = tags.decode(revision.tags, unit_id.mark, unit_id.container, image.name if image else "")
+    return Unit(cluster, raw, unit_id, revision, _together(revision.raw, lead, mine), record)
+
+
+def _service(
+    unit: Unit, name: str, labels: Mapping[str, str], image: str | None, wrong: str | None
+) -> Service:
+    raw, now = unit.raw, unit.primary
+    began = moment(now.get("createdAt"))
+    daemon = raw.get("schedulingStrategy") == "DAEMON"
+    rolling = now.get("rolloutState") == IN_PROGRESS
+    return Service(
+        id=str(unit.id),
+        name=name,
+        version=unit.counter,
+        image_text=image,
+        labels={**labels, **unit.record.state.labels()},
+        desired=None if daemon else int(raw.get("desiredCount") or 0),
+        rolling=rolling,
+        rolling_since=began.isoformat() if began and rolling else None,
+        written_at=began.isoformat() if began else None,
+        untouchable=wrong,
+        native=unit,
+    )
+
+
+# -- which containers ---------------------------------------------------------------------------------
+
+
+def _leads(raw: Raw, definition: Raw, mine: Mapping[str, str]) -> list[Raw]:
+    """Return the first container of each unit: the service's own, and further ones with a policy."""
+    every = list(definitions.containers(definition))
+    first = _first(raw, every, mine)
+    if first is None:
+        return []
+    leads, taken = [first], set(_together(definition, first, mine))
+    for container in every:
+        if container.get("name") not in taken and names.POLICY in _docker_labels(container):
+            leads.append(container)
+            taken |= set(_together(definition, container, {}))
+    return leads
+
+
+def _first(raw: Raw, every: Sequence[Raw], mine: Mapping[str, str]) -> Raw | None:
+    named = mine.get(names.CONTAINERS, "").split()
+    balanced = [one.get("containerName") for one in raw.get("loadBalancers") or ()]
+    rules: Sequence[Callable[[Raw], object]] = (
+        lambda one: one.get("name") in named[:1],
+        lambda one: any(label.startswith(names.PREFIX) for label in _docker_labels(one)),
+        lambda one: one.get("name") in balanced,
+        lambda one: one.get("essential", True) and "firelensConfiguration" not in one,
+    )
+    found = (one for rule in rules for one in every if rule(one))
+    return next(found, every[0] if every else None)
+
+
+def _together(definition: Raw, lead: Raw, mine: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of the containers that move with one: those that run the very same image."""
+    named = _named(lead, mine)
+    image = Image.find(lead.get("image"))
+    moving = [str(lead["name"])]
+    for one in definitions.containers(definition):
+        other, name = Image.find(one.get("image")), str(one["name"])
+        if image is None or other is None or one is lead or not other.same_repository(image):
+            continue
+        if name in named if named else (other.tag, other.digest) == (image.tag, image.digest):
+            moving.append(name)
+    return tuple(moving)
+
+
+def _named(lead: Raw, mine: Mapping[str, str]) -> list[str]:
+    return (mine.get(names.CONTAINERS) or _docker_labels(lead).get(names.CONTAINERS) or "").split()
+
+
+def _docker_labels(container: Raw) -> Mapping[str, str]:
+    found = container.get("dockerLabels") or {}
+    return {name: text for name, text in found.items() if not name.startswith(STATE_PREFIX)}
+
+
+def _container(revision: Revision | None, wanted: Sequence[str]) -> Raw:
+    every = definitions.containers(revision.raw) if revision else ()
+    return next((one for one in every if one.get("name") in wanted), {})
+
+
+# -- what they say ------------------------------------------------------------------------------------
+
+
+def _labels(
+    lead: Raw, mine: Mapping[str, str], unit: Unit, options: Options
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the labels of a unit, and where each of them comes from."""
+    own = {name: text for name, text in mine.items() if not name.startswith(STATE_PREFIX)}
+    docker, container = _docker_labels(lead), f"dockerLabels of container {lead['name']}"
+    layers: Iterator[tuple[Mapping[str, str], str]] = iter(
+        [(docker, container), (own, "tag of the service")]
+        if unit.id.container is None
+        else [(own, "tag of the service"), (docker, container)]
+    )
+    labels: dict[str, str] = {}
+    origins: dict[str, str] = {}
+    for layer, origin in layers:
+        labels |= layer
+        origins |= dict.fromkeys(layer, origin)
+    if options.policy and names.POLICY not in labels and _is_own(labels, options):
+        labels[names.POLICY], origins[names.POLICY] = options.policy, "DEPLOYER_POLICY"
+    return labels, origins
+
+
+def _is_own(labels: Mapping[str, str], options: Options) -> bool:
+    return not options.opt_in or any(name.startswith(names.PREFIX) for name in labels)
+
+
+def _foreign(labels: Mapping[str, str], options: Options) -> str | None:
+    if _is_own(labels, options):
+        return None
+    return "it carries no label and no tag that begins with deployer. (DEPLOYER_ECS_OPT_IN)"
+
+
+def _misnamed(definition: Raw, lead: Raw, labels: Mapping[str, str]) -> str | None:
+    image = Image.find(lead.get("image"))
+    there = {str(one["name"]): Image.find(one.get("image")) for one in definitions.containers(definition)}
+    for name in labels.get(names.CONTAINERS, "").split():
+        other = there.get(name)
+        if image is None or other is None or not other.same_repository(image):
+            return f"label {names.CONTAINERS} names {name[:40]}, which is no container of this repository"
+    return None
+
+
+def untouchable(raw: Raw) -> str | None:
+    """Return why a service is not to be written to whatever anybody wants, or None."""
+    status = str(raw.get("status") or "ACTIVE")
+    if status != "ACTIVE":
+        return f"the service is {status}"
+    if raw.get("resourceManagementType") == "ECS":
+        return "ECS manages it itself (an Express service)"
+    return _CONTROLLERS.get(str((raw.get("deploymentController") or {}).get("type")))
+
+
+def image_of(unit: Unit, lead: Raw, digest: str | None = None) -> str | None:
+    """Return the image that a unit should run, with the tag that it follows and the digest, if known.
+
+    Args:
+        unit: the unit.
+        lead: its first container.
+        digest: that its tasks run, where the revision names none.
+    """
+    text = lead.get("image")
+    image, followed = Image.find(text), Image.find(unit.record.state.image)
+    if image is None:
+        return str(text) if text else None
+    if image.digest and not image.tag and followed and followed.digest == image.digest:
+        same = followed.same_repository(image)
+        return str(replace(image, tag=followed.tag)) if same else str(image)
+    return str(image.with_digest(digest)) if digest and not image.digest else str(text)
+
+
+def resolved(service: Service, digest: str | None) -> Service:
+    """Return a service whose image has the digest that its tasks run, where its revision names none."""
+    unit: Unit = service.native
+    lead = _container(unit.revision, unit.containers[:1])
+    return replace(service, image_text=image_of(unit, lead, digest)) if lead else service
