@@ -15,7 +15,7 @@ _channel.register()
 broker_url = _channel.BROKER_URL
 broker_transport_options = {
     "predefined_queues": {name: {"url": url} for name, url in _task_queues().items()},
-    "wait_time_seconds": 20,  # long polls, 180 requests an hour
+    "wait_time_seconds": _settings.poll_wait,  # 20: long polls, 180 requests an hour
 }
 broker_connection_retry_on_startup = True
 task_create_missing_queues = False

@@ -20,7 +20,7 @@ from bench import queues
 from bench.engine import RawEngine, Watcher, image_of
 from lab import HOST, Lab, Process, Queues, wait_until
 
-QUIET = {"LOG_LEVEL": "INFO", "RECONCILE_INTERVAL": "0", "REDIS_URL": ""}
+QUIET = {"LOG_LEVEL": "INFO", "RECONCILE_INTERVAL": "0", "REDIS_URL": "", "POLL_WAIT": ""}
 VISIBILITY = 120  # seconds, as the README wants it
 STAMP = re.compile(r"^time=(\S+) ", re.MULTILINE)
 

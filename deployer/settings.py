@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from deployer.aws.accounts import Role, roles
+from deployer.aws.sqs import LONGEST_POLL
 from deployer.broker.redis_url import parse_redis_url
 from deployer.errors import SettingsError
 from deployer.model.suggest import did_you_mean
@@ -99,6 +100,7 @@ def _filter_label(text: str) -> str:
 
 Words = Annotated[tuple[str, ...], NoDecode, _text(_split_words)]
 Extra = Literal["replication", "pull-through-cache"]
+POLL_WAIT = _text(Count(1, LONGEST_POLL))
 MAX_ROLLOUTS = _text(Count(0, 10_000))
 WEBHOOK_RATE = _text(Count(1, 1_000_000))
 ROLLOUT_TIMEOUT = _text(Duration(5))
@@ -123,6 +125,11 @@ class Settings(BaseSettings):
     task_queue: Words = Field(
         (),
         description="task queue, name or URL: the Celery broker; the bridge takes several, comma-separated",
+    )
+    poll_wait: Annotated[int, POLL_WAIT] = Field(
+        LONGEST_POLL,
+        description="seconds that a request for messages waits at SQS for one; an idle worker or bridge takes up "
+        "to so long to stop, and makes 3600 ÷ so many requests an hour",
     )
     redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(
         None,

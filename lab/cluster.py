@@ -133,4 +133,5 @@ class Cluster(Context):
             "DEPLOYER_QUEUE": queues.events,
             "DEPLOYER_TASK_QUEUE": queues.tasks,
             "DEPLOYER_RECONCILE_INTERVAL": "0",
+            "DEPLOYER_POLL_WAIT": "2",
         }

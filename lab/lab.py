@@ -184,6 +184,7 @@ class Lab(Context, Swarm):
             "REDIS_URL": self.redis.url,
             "LOG_LEVEL": "DEBUG",
             "RECONCILE_INTERVAL": "0",  # a worker that looks around by itself would hide what events do
+            "POLL_WAIT": "2",  # a part that ends waits for its last poll
         }
         return {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

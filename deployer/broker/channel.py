@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import Any
 
@@ -27,7 +27,7 @@ from kombu.transport import SQS, TRANSPORT_ALIASES
 from deployer.aws.client_config import bounded
 from deployer.aws.sqs import region_of
 from deployer.broker import batching, settling
-from deployer.broker.polling import Poller, Waker, messages_of
+from deployer.broker.polling import Messages, Poller, Waker, messages_of
 from deployer.broker.settling import Settler
 from deployer.broker.validation import check_body, check_headers
 from deployer.errors import brief
@@ -81,18 +81,22 @@ class Channel(SQS.Channel):
 
     def _new_poller(self, queue: str) -> Poller:
         url = str(self._new_queue(queue))
+        returns: Any = None
 
-        def receive(count: int) -> Sequence[Mapping[str, Any]]:
+        def receive(count: int) -> Messages:
+            nonlocal returns
+            returns = self.sqs(queue)  # a channel that is closed when the poll is answered builds no client
             return messages_of(self._receive_message(queue, count))
 
-        def arrived(messages: Sequence[Mapping[str, Any]]) -> None:
-            self.hub.call_soon(self._arrived, poller, queue, messages)
+        def arrived() -> None:
+            self.hub.call_soon(self._arrived, poller, queue)
 
-        def give_back(messages: Sequence[Mapping[str, Any]]) -> None:
+        def give_back(messages: Messages) -> None:
             for message in messages:
-                settling.fault_of(settling.return_of(self.sqs(queue), url, message["ReceiptHandle"]))
+                settling.fault_of(settling.return_of(returns, url, message["ReceiptHandle"]))
 
-        poller = Poller(queue, receive, arrived, give_back, self.retry_backoff_max)
+        longest = self.wait_time_seconds + FLUSH_SECONDS
+        poller = Poller(queue, receive, arrived, give_back, longest, self.retry_backoff_max)
         return poller
 
     def _receive_message(
@@ -109,15 +113,12 @@ class Channel(SQS.Channel):
         )
         return answer
 
-    def _arrived(self, poller: Poller, queue: str, messages: Sequence[Mapping[str, Any]]) -> None:
+    def _arrived(self, poller: Poller, queue: str) -> None:
         """Deliver what a poll has brought and poll again; called in the hub's thread."""
         if self._pollers.get(queue) is not poller:
-            url = str(self._new_queue(queue))
-            for message in messages:
-                self._settle(settling.return_of(self.sqs(queue), url, message["ReceiptHandle"]))
-            return
+            return  # it was stopped, and gives back what it has
         callbacks: Any = self.connection._callbacks
-        for message in messages:
+        for message in poller.take():
             self._hand_over(queue, message, callbacks[queue])
         poller.busy = False
         self._schedule_queue(queue)
@@ -146,7 +147,7 @@ class Channel(SQS.Channel):
         check_body(message.decode())
 
     def basic_cancel(self, consumer_tag: str) -> Any:
-        """Stop consuming: polls that are under way bring nothing any more."""
+        """Stop consuming: what a poll under way still brings is given back."""
         cancelled = super().basic_cancel(consumer_tag)
         for queue in set(self._pollers) - set(self._active_queues):
             self._pollers.pop(queue).stop()

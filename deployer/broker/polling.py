@@ -1,6 +1,8 @@
 """Poll a queue for the broker in a thread, and wake the hub by a socket.
 
-The thread decides nothing, and no answer of SQS ends or stalls it.
+The thread decides nothing, and no answer of SQS ends or stalls it. A worker's end waits for the poll under
+way: SQS may give it a message also when nobody listens any more, and such a message is seen by nobody until
+its visibility timeout. So what the last poll brings is made visible again at once.
 """
 
 from __future__ import annotations
@@ -10,16 +12,17 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from queue import SimpleQueue
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
-from celery.signals import worker_shutting_down
+from celery.signals import worker_shutdown, worker_shutting_down
 
 from deployer.observability.outage import LONGEST_BACKOFF, Outage
 
 log = logging.getLogger(__name__)
 
+Messages = Sequence[Mapping[str, Any]]
 SHORTEST_EMPTY_POLL = 1.0  # seconds, so that a proxy that answers "nothing" at once makes no storm
 
 
@@ -73,28 +76,72 @@ class Polls:
 POLLS = Polls()
 
 
+class LastPolls:
+    """The polls that a worker's end waits for; a second signal ends the wait."""
+
+    def __init__(self) -> None:
+        self.pollers: list[Poller] = []
+        self._signals = 0
+        # Unlike an Event, it may be put to by a signal handler that interrupts whoever waits.
+        self._changes: SimpleQueue[None] = SimpleQueue()
+
+    def signalled(self, **_: Any) -> None:
+        """Note a signal that ends the worker."""
+        self._signals += 1
+        self._changes.put(None)
+
+    def add(self, poller: Poller) -> None:
+        """Note a poller."""
+        self.pollers = [one for one in self.pollers if not one.over] + [poller]
+
+    def ended(self) -> None:
+        """Wake who waits for a poller that is over."""
+        self._changes.put(None)
+
+    def wait(self, **_: Any) -> None:
+        """Wait until all is given back that polls have brought, for no poll longer than SQS may hold it."""
+        for poller in self.pollers:
+            poller.stop()
+        enough = 2 if self._signals else 1  # remote control ends a worker without a signal
+        while self._signals < enough:
+            left = max((one.until for one in self.pollers if not one.over), default=0.0) - time.monotonic()
+            if left <= 0:
+                return
+            with suppress(Empty):
+                self._changes.get(timeout=left)
+
+
+LAST_POLLS = LastPolls()
+worker_shutting_down.connect(LAST_POLLS.signalled)
+worker_shutdown.connect(LAST_POLLS.wait)
+
+
 class Poller(threading.Thread):
     """Receive from one queue when asked to, and never give up.
 
     Args:
         queue: the queue's name, for the log.
         receive: one long poll for at most so many messages.
-        arrived: takes the messages of a poll, maybe none; called in this thread.
-        give_back: makes messages visible again that came too late to be taken.
+        arrived: told in this thread that a poll has ended, and its messages, maybe none, can be taken.
+        give_back: makes messages visible again that nobody has taken.
+        longest_poll: seconds until a poll has been answered and its messages are given back.
         longest_backoff: seconds between two tries, at most.
     """
 
     def __init__(
         self,
         queue: str,
-        receive: Callable[[int], Sequence[Mapping[str, Any]]],
-        arrived: Callable[[Sequence[Mapping[str, Any]]], None],
-        give_back: Callable[[Sequence[Mapping[str, Any]]], None],
+        receive: Callable[[int], Messages],
+        arrived: Callable[[], None],
+        give_back: Callable[[Messages], None],
+        longest_poll: float,
         longest_backoff: float = LONGEST_BACKOFF,
     ) -> None:
         super().__init__(name=f"poll-{queue}", daemon=True)
         self._receive, self._arrived, self._give_back = receive, arrived, give_back
+        self._longest_poll = longest_poll
         self._asked: SimpleQueue[int] = SimpleQueue()
+        self._brought: SimpleQueue[Messages] = SimpleQueue()
         self._stopped = threading.Event()
         self._outage = Outage(
             log,
@@ -102,7 +149,9 @@ class Poller(threading.Thread):
             f"Queue {queue} answers again",
             longest=longest_backoff,
         )
-        self.busy = False
+        self.busy = self.over = False
+        self.until = 0.0  # when the last poll has had all its time, on `time.monotonic`'s clock
+        LAST_POLLS.add(self)
 
     def ask(self, count: int) -> None:
         """Poll once for at most so many messages, unless a poll is under way."""
@@ -110,41 +159,58 @@ class Poller(threading.Thread):
             self.busy = True
             self._asked.put(count)
 
+    def take(self) -> Messages:
+        """Return what the last poll has brought, once; what is not taken is given back."""
+        try:
+            return self._brought.get_nowait()
+        except Empty:
+            return ()
+
     def stop(self) -> None:
-        """Poll no more; what a poll under way still brings is given back."""
+        """Poll no more; what a poll under way still brings, or was not taken yet, is given back."""
         self._stopped.set()
         self._asked.put(0)
 
     def run(self) -> None:
         """Poll whenever asked."""
-        while count := self._asked.get():
-            with POLLS.under_way():
-                messages = self._persist(count)
-            (self._give_back if self._stopped.is_set() else self._arrived)(messages)
+        try:
+            while count := self._asked.get():
+                with POLLS.under_way():
+                    self._brought.put(self._persist(count))
+                if not self._stopped.is_set():
+                    self._arrived()
+            self._give_back(self.take())
+        finally:
+            self.over = True
+            LAST_POLLS.ended()
 
-    def _persist(self, count: int) -> Sequence[Mapping[str, Any]]:
-        while not self._stopped.is_set():
+    def _persist(self, count: int) -> Messages:
+        while True:
             begun = time.monotonic()
+            # Before it is asked: whoever has stopped it looks afterwards.
+            self.until = begun + self._longest_poll
+            if self._stopped.is_set():
+                return ()
             try:
                 messages = self._receive(count)
             except Exception as fault:  # noqa: BLE001 - whatever it is, not to poll is worse
-                self._stopped.wait(self._outage.failed(fault))
+                if not self._stopped.is_set():
+                    self._stopped.wait(self._outage.failed(fault))
                 continue
             self._outage.worked()
             POLLS.answered_at = now = time.monotonic()
             if not messages:
                 self._stopped.wait(SHORTEST_EMPTY_POLL - (now - begun))
             return messages
-        return ()
 
 
-def messages_of(answer: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def messages_of(answer: Mapping[str, Any]) -> Messages:
     """Return the messages of an answer, maybe none.
 
     Raises:
         ValueError: the answer is malformed.
     """
-    messages: Sequence[Mapping[str, Any]] = answer.get("Messages") or ()
+    messages: Messages = answer.get("Messages") or ()
     if not all(message.get("ReceiptHandle") for message in messages):
         raise ValueError("an answer without receipt handles")
     return messages

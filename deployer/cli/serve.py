@@ -18,7 +18,8 @@ def bridge() -> None:
     """Hand ECR events on from the events queue to the workers' task queues.
 
     Needs DEPLOYER_QUEUE and DEPLOYER_TASK_QUEUE; several task queues, one for each Swarm, are separated by
-    commas, and an event is deleted only when all of them have its task. Ends on SIGTERM.
+    commas, and an event is deleted only when all of them have its task. Ends on SIGTERM, after its last
+    poll (DEPLOYER_POLL_WAIT).
     """
     from kombu import Queue
 
@@ -53,7 +54,7 @@ def bridge() -> None:
             failed |= batch.send()
         return failed
 
-    made = Bridge(sqs.client(), url, send, settings.accept_events, app.count_event)
+    made = Bridge(sqs.client(), url, send, settings.accept_events, app.count_event, settings.poll_wait)
     app.show_bridge(made)
     run(made)
 

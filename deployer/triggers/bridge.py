@@ -27,8 +27,11 @@ log = logging.getLogger(__name__)
 Send = Callable[[Sequence[Deploy]], Mapping[int, Exception]]
 
 
+PATIENCE = 3.0  # seconds that the answer to the last poll may be late
+
+
 class _Stopped(BaseException):
-    """SIGTERM came while the bridge was waiting for messages.
+    """The bridge waits no longer for the answer to its last poll.
 
     No `Exception`: botocore takes those for failures of the connection and tries again.
     """
@@ -44,6 +47,7 @@ class Bridge:
         send: hands events to every task queue; returns the places of those that one has not taken, each
             with the reason.
         accept: the opt-in kinds of event.
+        poll_wait: seconds that a poll waits for a message.
     """
 
     def __init__(
@@ -53,12 +57,14 @@ class Bridge:
         send: Send,
         accept: Collection[str] = (),
         counted: Callable[[str], None] = lambda _: None,
+        poll_wait: int = LONGEST_POLL,
     ) -> None:
         self._sqs = sqs
         self._queue_url = queue_url
         self._send = send
         self._accept = accept
         self._counted = counted
+        self.poll_wait = poll_wait
         self._stopping = False
         self._polling = False
         self._outage = Outage(log, "SQS does not answer, trying again until it does: %s", "SQS answers again")
@@ -100,11 +106,15 @@ class Bridge:
             raise fault
 
     def stop(self, *_: object) -> None:
-        """End between two batches (a signal handler): at once if the bridge is only waiting."""
-        self._stopping = True
-        if self._polling:
+        """End after the batch under way (a signal handler); called again, wait no longer for it.
+
+        SQS may give a message to a poll that nobody waits for any more, and it comes again only after its
+        visibility timeout. So the last poll is waited for, and what it brings is handed on.
+        """
+        if self._stopping and self._polling:
             self._polling = False
             raise _Stopped
+        self._stopping = True
 
     def _receive(self) -> Sequence[Mapping[str, Any]]:
         self._polling = not self._stopping
@@ -113,7 +123,7 @@ class Bridge:
                 answer = self._sqs.receive_message(
                     QueueUrl=self._queue_url,
                     MaxNumberOfMessages=BATCH,
-                    WaitTimeSeconds=LONGEST_POLL,
+                    WaitTimeSeconds=self.poll_wait,
                     MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
                 )
         finally:
@@ -188,8 +198,14 @@ def _sent_at(attributes: Mapping[str, str]) -> datetime | None:
 
 
 def run(bridge: Bridge) -> None:
-    """Run a bridge in the main thread until SIGTERM or SIGINT."""
+    """Run a bridge in the main thread until SIGTERM or SIGINT; a second one ends it at once if it is idle."""
+
+    def stop(*_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, bridge.poll_wait + PATIENCE)
+        bridge.stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, bridge.stop)
+        signal.signal(number, stop)
+    signal.signal(signal.SIGALRM, bridge.stop)
     log.info("Bridge started")
     bridge.run()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -266,9 +268,53 @@ def test_what_a_poll_brings_after_the_stop_is_given_back_at_once(
     wait_until(lambda: proxy.requests["ChangeMessageVisibility"] > returns, 1.5, "it is given back")
     assert len(emulator.bodies(url)) == 1
     assert worker.process.poll() is None, "the slow task runs on"
-    assert worker.process.wait(5) == 0, "nobody waits for a poll of 20 s"
+    assert worker.process.wait(5) == 0, "its last poll has ended"
     worker.has_run("slow")
     assert worker.steps("late") == []
+
+
+def polling(proxy: Proxy, start: Callable[..., Worker], url: str, wait: int = 20) -> Worker:
+    """A worker of one thread whose first poll is under way."""
+    before = proxy.requests["ReceiveMessage"]
+    worker = start(url, "-P", "threads", "-c", "1", wait=wait)
+    wait_until(lambda: proxy.requests["ReceiveMessage"] > before)
+    return worker
+
+
+def test_a_push_that_comes_while_a_worker_ends_is_taken_by_another_within_seconds(
+    emulator: Emulator, proxy: Proxy, start: Callable[..., Worker], send: Callable[..., Any]
+) -> None:
+    """D18: it came back after the visibility timeout only."""
+    url = emulator.queue("d18", visibility=120)
+    workers = [polling(proxy, start, url) for _ in range(2)]
+    taken: list[float] = []
+    for number in range(10):
+        name, ending = f"push {number}", workers.pop(0)
+        ending.process.terminate()
+        time.sleep(number * 0.13)
+        sent = time.time()
+        send(url, "run", name)
+        wait_until(partial(workers[0].steps, name), 5, f"{name} is taken")
+        taken.append(workers[0].steps(name)[0][0] - sent)
+        assert ending.steps(name) == []
+        workers.append(polling(proxy, start, url))
+    print("taken after", [f"{seconds:.2f}" for seconds in taken])
+
+
+def test_an_idle_worker_ends_with_its_last_poll_and_at_once_when_it_is_told_twice(
+    emulator: Emulator, proxy: Proxy, start: Callable[..., Worker]
+) -> None:
+    url = emulator.queue("idle")
+    assert polling(proxy, start, url, wait=2).terminate() < 4
+    for number in (signal.SIGTERM, signal.SIGQUIT):
+        worker = polling(proxy, start, url)
+        begun = time.monotonic()
+        worker.process.terminate()
+        time.sleep(1.5)
+        assert worker.process.poll() is None, "it waits for its poll"
+        worker.process.send_signal(number)
+        worker.process.wait(5)
+        assert time.monotonic() - begun < 4
 
 
 @pytest.mark.parametrize("fault", ["hole", "refuse", "error 500"])

@@ -1,8 +1,10 @@
 """From the event to the running container: a real Swarm, a real registry, SQS over HTTP."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -206,7 +208,32 @@ def test_one_bridge_feeds_the_queues_of_several_swarms(lab, queues):
     lab.aws.send(queues.events, json.dumps(lab.event(WEB, "sha256:" + "0" * 64)))
     wait_until(lambda: lab.aws.count(queues.tasks) == lab.aws.count(other.tasks) == 1, what="a task in each")
     wait_until(lambda: not lab.aws.count(queues.events), what="the event deleted")
-    assert bridge.stop() < 5  # it polls for 20 s
+    assert bridge.stop() < 5  # its last poll, of 2 s here
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.3, 0.6, 0.9, 1.2])
+def test_an_event_that_comes_while_the_bridge_ends_is_handed_on_by_its_last_poll(lab, queues, delay):
+    bridge = lab.bridge(queues, POLL_WAIT="20")
+    wait_until(lambda: "Bridge started" in bridge.text, what="the bridge")
+    time.sleep(0.5)
+    bridge.signal(signal.SIGTERM)
+    time.sleep(delay)
+    assert bridge.running, "it waits for its last poll"
+    lab.aws.send(queues.events, json.dumps(lab.event(WEB, "sha256:" + "0" * 64)))
+    wait_until(lambda: lab.aws.count(queues.tasks) == 1, 5, "the task")
+    assert bridge.join(5) == 0
+    assert not lab.aws.count(queues.events)
+
+
+def test_a_bridge_that_is_told_twice_to_end_waits_for_nothing(lab, queues):
+    bridge = lab.bridge(queues, POLL_WAIT="20")
+    wait_until(lambda: "Bridge started" in bridge.text, what="the bridge")
+    time.sleep(0.5)
+    bridge.signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert bridge.running
+    bridge.signal(signal.SIGTERM)
+    assert bridge.join(3) == 0
 
 
 def test_without_redis_deployments_work(lab, queues):

@@ -60,7 +60,9 @@ class Stack:
         text = "".join(path.read_text() for path in paths)
         self.parts = [part for part in PARTS if re.search(rf"^  {part}:$", text, re.MULTILINE)]
         self.ours = [part for part in self.parts if part in OURS]
-        extra: dict[str, Any] = {part: {"environment": {"AWS_ENDPOINT_URL": aws()}} for part in self.ours}
+        # A part that ends waits for its last poll.
+        ours = {"AWS_ENDPOINT_URL": aws(), "DEPLOYER_POLL_WAIT": "2"}
+        extra: dict[str, Any] = {part: {"environment": ours} for part in self.ours}
         if "stack.prometheus.yml" in files:
             extra["prometheus"] = {"deploy": {"replicas": 0}}  # there is none here
         override = lab.directory / "override.json"

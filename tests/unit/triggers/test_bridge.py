@@ -157,7 +157,26 @@ def test_no_body_whatever_stops_the_bridge_or_loses_a_push(drawn):
     assert SCAN not in queue.left
 
 
-def test_sigterm_while_waiting_ends_it_at_once_and_in_mid_batch_after_the_batch():
+def test_sigterm_while_waiting_hands_on_what_the_last_poll_brings_and_a_second_one_waits_for_nothing():
+    queue, sent, signals = Queue([PUSH] * 12), [], 1
+    receive = queue.receive_message
+
+    def poll(**options):
+        for _ in range(signals):
+            bridge.stop()
+        return receive(**options)
+
+    queue.receive_message = poll
+    bridge = Bridge(queue, "https://sqs.example/queue", lambda pushes: sent.extend(pushes) or {})
+    bridge.run()
+    assert (len(sent), len(queue.left)) == (10, 2)
+    signals = 2
+    bridge = Bridge(queue, "https://sqs.example/queue", lambda pushes: sent.extend(pushes) or {})
+    bridge.run()
+    assert (len(sent), len(queue.left)) == (10, 2)
+
+
+def test_sigterm_in_mid_batch_ends_it_after_the_batch():
     queue, sent = Queue([PUSH] * 12), []
 
     def send(pushes):
