@@ -128,8 +128,8 @@ class Settings(BaseSettings):
     )
     poll_wait: Annotated[int, POLL_WAIT] = Field(
         LONGEST_POLL,
-        description="seconds that a request for messages waits at SQS for one; an idle worker or bridge takes up "
-        "to so long to stop, and makes 3600 ÷ so many requests an hour",
+        description="seconds that a request for messages waits at SQS for one; an idle worker or bridge "
+        "takes up to so long to stop, and makes 3600 ÷ so many requests an hour",
     )
     redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(
         None,
