@@ -69,6 +69,15 @@ def is_loopback(host: str) -> bool:
         return name == "localhost"
 
 
+def is_address(host: str) -> bool:
+    """Return whether a host, with or without a port, is an IP address."""
+    try:
+        ip_address(_name(host).strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class Realm:
     """A server of tokens."""

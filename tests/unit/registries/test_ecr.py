@@ -8,8 +8,10 @@ import pytest
 from deployer.aws.accounts import Role
 from deployer.errors import AccessDeniedError, NotFoundError, PermanentError
 from deployer.model.image import Image
-from deployer.registries import distribution
+from deployer.registries import conversation
 from deployer.registries.credentials import Registries
+from deployer.registries.manifests import Manifests
+from deployer.rollouts.ports import Credentials
 from lab import HOST, OTHER_HOST, PLAIN_HOST, images
 from lab.lab import ECR_ADDRESS, PLAIN_ADDRESS
 
@@ -23,7 +25,7 @@ def _our_environment(lab, monkeypatch, tmp_path):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    monkeypatch.setattr(distribution, "CERTIFICATES", lab.namespaces.certificates)
+    monkeypatch.setattr(conversation, "CERTIFICATES", lab.namespaces.certificates)
     # `namespaces.call` sees the network in there, but not its /etc/hosts.
     addresses, resolve = {HOST: ECR_ADDRESS, PLAIN_HOST.partition(":")[0]: PLAIN_ADDRESS}, socket.getaddrinfo
     monkeypatch.setattr(
@@ -86,6 +88,27 @@ def test_another_registry_with_the_logins_of_docker(lab, monkeypatch):
     environment = lab.environment(lab.aws.queues())
     monkeypatch.setenv("DOCKER_CONFIG", environment["DOCKER_CONFIG"])
     assert sorted(tag.name for tag in lab.namespaces.call(lambda: Registries().tags(web))) == ["v1", "v2"]
-    monkeypatch.setattr(distribution, "CERTIFICATES", lab.directory / "nothing")
+    monkeypatch.setattr(conversation, "CERTIFICATES", lab.directory / "nothing")
     with pytest.raises(PermanentError, match="not trusted"):
         lab.namespaces.call(lambda: Registries().tags(web))
+
+
+def test_manifests_of_a_real_registry(lab):
+    one = lab.push("manifests/api:one", "one")
+    several = lab.push_index("manifests/api:several", "two")
+    theirs = lab.docker_push("manifests/api:docker", "three")
+    manifests, login = Manifests(), Registries().credentials(image("manifests/api"))
+    platform = {"architecture": images.ARCHITECTURE, "os": "linux"}
+
+    def asked(tag):
+        name = image(f"manifests/api:{tag}")
+        return lab.namespaces.call(lambda: manifests(name, login))
+
+    for tag, digest in (("one", one), ("several", several), ("docker", theirs)):
+        assert asked(tag).digest == digest
+        assert [{**platform, **found} for found in asked(tag).platforms] == [*asked(tag).platforms]
+        assert len(asked(tag).platforms) == 1
+    with pytest.raises(NotFoundError):
+        asked("nothing")
+    with pytest.raises(AccessDeniedError):
+        lab.namespaces.call(lambda: manifests(image("manifests/api:one"), Credentials("AWS", "wrong")))

@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import json
 import logging
 import socket
 import ssl
@@ -10,14 +9,13 @@ import subprocess
 import threading
 import traceback
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
-from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.stub import Stubber
+from http_registry import Server
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +23,7 @@ from deployer.aws.accounts import Accounts
 from deployer.errors import AccessDeniedError, DeployerError, NotFoundError, PermanentError, TemporaryError
 from deployer.model.image import Image
 from deployer.policies.ranking import Tag
-from deployer.registries import distribution
+from deployer.registries import conversation, distribution
 from deployer.registries.credentials import Registries
 from deployer.registries.realms import Realm, challenges, is_loopback
 from deployer.rollouts.ports import Credentials
@@ -34,54 +32,6 @@ PASSWORD = "correct-horse-battery"
 BASIC = "Basic " + base64.b64encode(f"robot:{PASSWORD}".encode()).decode()
 TOKEN = "token-of-one-minute"
 LIST = "/v2/team/web/tags/list"
-
-
-class Server:
-    """An HTTP server on loopback whose answers a test writes."""
-
-    def __init__(self, context=None):
-        self.answer = lambda path, query, authorization: (200, {}, {"tags": ["v1"]})
-        self.requests = []  # (path with query, Authorization)
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                parts = urlsplit(self.path)
-                authorization = self.headers.get("Authorization")
-                outer.requests.append((self.path, authorization))
-                query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-                status, headers, body = outer.answer(parts.path, query, authorization)
-                content = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(content)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.handle_error = lambda *_: None  # of clients that hang up
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
-        if context:
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    @property
-    def host(self):
-        return f"127.0.0.1:{self._server.server_port}"
-
-    @property
-    def image(self):
-        return Image.parse(f"{self.host}/team/web:v1")
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @pytest.fixture
@@ -246,7 +196,7 @@ def test_a_refusal_is_told_apart_from_a_bad_moment(server, status, error):
     ],
 )
 def test_an_answer_that_is_of_no_use(server, monkeypatch, answer, error):
-    monkeypatch.setattr(distribution, "TIMEOUTS", (2, 0.5))
+    monkeypatch.setattr(conversation, "TIMEOUTS", (2, 0.5))
     server.answer = lambda *_: answer
     with pytest.raises(error):
         names(server)
@@ -317,14 +267,14 @@ def test_too_many_tags_are_refused_and_not_cut_off(server, monkeypatch):
 
 
 def test_an_answer_that_is_too_long(server, monkeypatch):
-    monkeypatch.setattr(distribution, "MAX_ANSWER", 1000)
+    monkeypatch.setattr(conversation, "MAX_ANSWER", 1000)
     server.answer = lambda *_: (200, {}, b'{"tags": ["' + b"x" * 2000 + b'"]}')
     with pytest.raises(PermanentError, match="1000 bytes"):
         names(server)
 
 
 def test_an_answer_that_does_not_come(server, monkeypatch):
-    monkeypatch.setattr(distribution, "TIMEOUTS", (2, 0.5))
+    monkeypatch.setattr(conversation, "TIMEOUTS", (2, 0.5))
     silence = threading.Event()
     server.answer = lambda *_: (silence.wait(5), (200, {}, {}))[1]
     with pytest.raises(TemporaryError, match="does not answer: ReadTimeout"):
@@ -333,7 +283,7 @@ def test_an_answer_that_does_not_come(server, monkeypatch):
 
 
 def test_the_whole_list_has_a_deadline(server, monkeypatch):
-    monkeypatch.setattr(distribution, "DEADLINE", -1)
+    monkeypatch.setattr(conversation, "DEADLINE", -1)
     with pytest.raises(TemporaryError, match="takes more than"):
         names(server)
     assert not server.requests
@@ -495,10 +445,10 @@ def certified(servers, tmp_path, monkeypatch):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*pair)
     server = servers(context)
-    monkeypatch.setattr(distribution, "CERTIFICATES", tmp_path / "certs.d")
+    monkeypatch.setattr(conversation, "CERTIFICATES", tmp_path / "certs.d")
     directory = tmp_path / "certs.d" / server.host
     directory.mkdir(parents=True)
-    monkeypatch.setattr(distribution, "is_loopback", lambda host: False)
+    monkeypatch.setattr(conversation, "is_loopback", lambda host: False)
     return server, lambda: (directory / "ca.crt").write_bytes(pair[0].read_bytes())
 
 
@@ -513,7 +463,7 @@ def test_a_ca_is_installed_where_docker_has_it(certified):
 
 def test_a_ca_makes_loopback_speak_https(certified, monkeypatch):
     server, trust = certified
-    monkeypatch.setattr(distribution, "is_loopback", is_loopback)
+    monkeypatch.setattr(conversation, "is_loopback", is_loopback)
     with pytest.raises(TemporaryError):
         names(server)
     trust()
@@ -530,7 +480,7 @@ def test_a_realm_of_another_domain_gets_no_password_over_https_either(certified)
 
 
 def test_an_answer_that_trickles_in_ends_at_the_deadline(servers, monkeypatch):
-    monkeypatch.setattr(distribution, "DEADLINE", 0.1)
+    monkeypatch.setattr(conversation, "DEADLINE", 0.1)
     listener = socket.create_server(("127.0.0.1", 0))
     over = threading.Event()
 
@@ -589,16 +539,16 @@ def test_no_secret_in_logs_and_errors(server, caplog, status):
 def test_docker_hub_is_asked_at_its_own_host(monkeypatch):
     asked = []
 
-    def get(self, url, authorization, params=None):
+    def get(self, url, authorization, params=None, **_):
         asked.append((url, params, authorization.header))
         if url == "https://auth.docker.io/token":
-            return distribution._Answer(200, {}, None, b'{"token": "t"}')
+            return conversation.Answer(200, {}, None, b'{"token": "t"}')
         if not authorization.header:
             header = 'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="s"'
-            return distribution._Answer(401, {"WWW-Authenticate": header}, None, b"")
-        return distribution._Answer(200, {}, None, b'{"tags": ["1.27"]}')
+            return conversation.Answer(401, {"WWW-Authenticate": header}, None, b"")
+        return conversation.Answer(200, {}, None, b'{"tags": ["1.27"]}')
 
-    monkeypatch.setattr(distribution._Conversation, "_get", get)
+    monkeypatch.setattr(conversation.Conversation, "_get", get)
     login = Credentials("robot", PASSWORD, "docker.io")
     assert distribution.listed(Image.parse("nginx"), login) == [Tag("1.27")]
     place = "https://registry-1.docker.io/v2/library/nginx/tags/list?n=1000"
