@@ -147,6 +147,7 @@ class Service:
     rolling_since: str | None = None  # by the target's own clock
     written_at: str | None = None  # when it was last written, by the target's own clock
     untouchable: str | None = None  # why nobody may write to it here, whatever is wanted
+    keeps_credentials: bool = True  # its target stores those for its registry with it, and they grow old
     command: Sequence[str] = ()  # that its tasks run, as far as its description says
     native: Any = field(default=None, repr=False, compare=False)  # the target's own record, opaque to others
 

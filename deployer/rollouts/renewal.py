@@ -78,7 +78,9 @@ def age(service: Service, now: datetime) -> timedelta:
 
 
 def _needs(service: Service) -> bool:
-    if service.image is None or service.image.ecr is None or service.is_job:  # any write runs a job again
+    if service.image is None or service.image.ecr is None or not service.keeps_credentials:
+        return False
+    if service.is_job:  # any write runs a job again
         return False
     labels = ServiceLabels.parse(service.labels)
     # What cannot be understood turns updates off, and not the credentials that a service needs to live.

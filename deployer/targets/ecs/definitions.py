@@ -90,11 +90,11 @@ def _lost_of_list(wanted: list[Any], got: list[Any], path: str) -> Iterator[str]
         return
     left = list(got)
     for one in wanted:
-        match = next((other for other in left if not lost(one, other)), None)
-        if match is None:
+        place = next((n for n, other in enumerate(left) if not lost(one, other)), None)
+        if place is None:
             yield path
             return
-        left.remove(match)
+        del left[place]
 
 
 def _join(path: str, key: str) -> str:

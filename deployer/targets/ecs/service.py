@@ -6,7 +6,7 @@ A unit is the containers of one repository in one service; most services have on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from deployer.model.image import Image
 from deployer.model.service import STATE_PREFIX, Service
 from deployer.targets.ecs import definitions, tags
 from deployer.targets.ecs.cluster import Cluster
+from deployer.targets.ecs.containers import docker_labels, leads, misnamed, together
 from deployer.targets.ecs.names import UnitId, moment
 from deployer.targets.ecs.tags import Record
 
@@ -111,11 +112,11 @@ def read_units(
         bare = Unit(cluster, raw, UnitId(arn), None)
         return [_service(bare, name, mine, None, untouchable(raw) or "it has no task definition")]
     found: list[Service] = []
-    for lead in _leads(raw, revision.raw, mine):
+    for lead in leads(raw, revision.raw, mine):
         container = None if not found else str(lead["name"])
         unit = _unit(cluster, raw, revision, UnitId(arn, container), lead, mine)
         labels, origins = _labels(lead, mine, unit, options)
-        wrong = untouchable(raw) or _misnamed(revision.raw, lead, labels) or _foreign(labels, options)
+        wrong = untouchable(raw) or misnamed(revision.raw, lead, labels) or _foreign(labels, options)
         full = f"{name}#{container}" if container else name
         found.append(_service(replace(unit, origins=origins), full, labels, image_of(unit, lead), wrong))
     return found
@@ -126,7 +127,7 @@ def _unit(
 ) -> Unit:
     image = Image.find(lead.get("image"))
     record = tags.decode(revision.tags, unit_id.mark, unit_id.container, image.name if image else "")
-    return Unit(cluster, raw, unit_id, revision, _together(revision.raw, lead, mine), record)
+    return Unit(cluster, raw, unit_id, revision, together(revision.raw, lead, mine), record)
 
 
 def _service(
@@ -147,61 +148,17 @@ def _service(
         rolling_since=began.isoformat() if began and rolling else None,
         written_at=began.isoformat() if began else None,
         untouchable=wrong,
+        keeps_credentials=False,  # the tasks' execution role pulls
+        command=_command(unit.revision),
         native=unit,
     )
 
 
-# -- which containers ---------------------------------------------------------------------------------
-
-
-def _leads(raw: Raw, definition: Raw, mine: Mapping[str, str]) -> list[Raw]:
-    """Return the first container of each unit: the service's own, and further ones with a policy."""
-    every = list(definitions.containers(definition))
-    first = _first(raw, every, mine)
-    if first is None:
-        return []
-    leads, taken = [first], set(_together(definition, first, mine))
-    for container in every:
-        if container.get("name") not in taken and names.POLICY in _docker_labels(container):
-            leads.append(container)
-            taken |= set(_together(definition, container, {}))
-    return leads
-
-
-def _first(raw: Raw, every: Sequence[Raw], mine: Mapping[str, str]) -> Raw | None:
-    named = mine.get(names.CONTAINERS, "").split()
-    balanced = [one.get("containerName") for one in raw.get("loadBalancers") or ()]
-    rules: Sequence[Callable[[Raw], object]] = (
-        lambda one: one.get("name") in named[:1],
-        lambda one: any(label.startswith(names.PREFIX) for label in _docker_labels(one)),
-        lambda one: one.get("name") in balanced,
-        lambda one: one.get("essential", True) and "firelensConfiguration" not in one,
+def _command(revision: Revision | None) -> tuple[str, ...]:
+    every = definitions.containers(revision.raw) if revision else ()
+    return tuple(
+        str(word) for one in every for part in ("entryPoint", "command") for word in one.get(part) or ()
     )
-    found = (one for rule in rules for one in every if rule(one))
-    return next(found, every[0] if every else None)
-
-
-def _together(definition: Raw, lead: Raw, mine: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the names of the containers that move with one: those that run the very same image."""
-    named = _named(lead, mine)
-    image = Image.find(lead.get("image"))
-    moving = [str(lead["name"])]
-    for one in definitions.containers(definition):
-        other, name = Image.find(one.get("image")), str(one["name"])
-        if image is None or other is None or one is lead or not other.same_repository(image):
-            continue
-        if name in named if named else (other.tag, other.digest) == (image.tag, image.digest):
-            moving.append(name)
-    return tuple(moving)
-
-
-def _named(lead: Raw, mine: Mapping[str, str]) -> list[str]:
-    return (mine.get(names.CONTAINERS) or _docker_labels(lead).get(names.CONTAINERS) or "").split()
-
-
-def _docker_labels(container: Raw) -> Mapping[str, str]:
-    found = container.get("dockerLabels") or {}
-    return {name: text for name, text in found.items() if not name.startswith(STATE_PREFIX)}
 
 
 def _container(revision: Revision | None, wanted: Sequence[str]) -> Raw:
@@ -217,7 +174,7 @@ def _labels(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return the labels of a unit, and where each of them comes from."""
     own = {name: text for name, text in mine.items() if not name.startswith(STATE_PREFIX)}
-    docker, container = _docker_labels(lead), f"dockerLabels of container {lead['name']}"
+    docker, container = docker_labels(lead), f"dockerLabels of container {lead['name']}"
     layers: Iterator[tuple[Mapping[str, str], str]] = iter(
         [(docker, container), (own, "tag of the service")]
         if unit.id.container is None
@@ -228,29 +185,20 @@ def _labels(
     for layer, origin in layers:
         labels |= layer
         origins |= dict.fromkeys(layer, origin)
-    if options.policy and names.POLICY not in labels and _is_own(labels, options):
+    if options.policy and names.POLICY not in labels and is_own(labels, options):
         labels[names.POLICY], origins[names.POLICY] = options.policy, "DEPLOYER_POLICY"
     return labels, origins
 
 
-def _is_own(labels: Mapping[str, str], options: Options) -> bool:
+def is_own(labels: Mapping[str, str], options: Options) -> bool:
+    """Return whether labels make a unit ours; what the deployer has written itself makes it so, too."""
     return not options.opt_in or any(name.startswith(names.PREFIX) for name in labels)
 
 
 def _foreign(labels: Mapping[str, str], options: Options) -> str | None:
-    if _is_own(labels, options):
+    if is_own(labels, options):
         return None
     return "it carries no label and no tag that begins with deployer. (DEPLOYER_ECS_OPT_IN)"
-
-
-def _misnamed(definition: Raw, lead: Raw, labels: Mapping[str, str]) -> str | None:
-    image = Image.find(lead.get("image"))
-    there = {str(one["name"]): Image.find(one.get("image")) for one in definitions.containers(definition)}
-    for name in labels.get(names.CONTAINERS, "").split():
-        other = there.get(name)
-        if image is None or other is None or not other.same_repository(image):
-            return f"label {names.CONTAINERS} names {name[:40]}, which is no container of this repository"
-    return None
 
 
 def untouchable(raw: Raw) -> str | None:
@@ -261,6 +209,20 @@ def untouchable(raw: Raw) -> str | None:
     if raw.get("resourceManagementType") == "ECS":
         return "ECS manages it itself (an Express service)"
     return _CONTROLLERS.get(str((raw.get("deploymentController") or {}).get("type")))
+
+
+def image_in(revision: Revision, unit: Unit) -> str | None:
+    """Return the image that a revision has for a unit, with the tag that it followed there, if known."""
+    lead = _container(revision, unit.containers[:1])
+    return image_of(replace(unit, record=record_in(revision, unit)), lead) if lead else None
+
+
+def record_in(revision: Revision, unit: Unit) -> Record:
+    """Return what the tags of a revision tell of a unit."""
+    image = Image.find(_container(revision, unit.containers[:1]).get("image"))
+    return tags.decode(
+        revision.tags, unit.id.mark, unit.id.container, image.name if image else unit.repository
+    )
 
 
 def image_of(unit: Unit, lead: Raw, digest: str | None = None) -> str | None:

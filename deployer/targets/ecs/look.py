@@ -1,0 +1,181 @@
+"""A look at one service: asks ECS for what a judgement needs, and for no more than that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import islice
+
+from deployer.model.image import Image
+from deployer.model.service import Service
+from deployer.model.snapshot import MOVED, Left, Phase, Progress, Snapshot
+from deployer.targets.ecs import progress
+from deployer.targets.ecs.names import moment
+from deployer.targets.ecs.place import Place
+from deployer.targets.ecs.progress import Fate, assess, digest_in, digest_run, failed_one
+from deployer.targets.ecs.service import Raw, Unit, image_in, resolved
+
+LAG = 30.0  # seconds for which ECS's answers may be older than a write that it has confirmed
+FORMER = 10  # deployments of the past that are looked at for a way back
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one look has in hand."""
+
+    place: Place
+    service: Service
+    now: datetime
+
+    @property
+    def unit(self) -> Unit:
+        unit: Unit = self.service.native
+        return unit
+
+    @property
+    def name(self) -> str:
+        return str(self.unit.raw["serviceArn"])
+
+
+def look(place: Place, service: Service, now: datetime) -> Snapshot:
+    """Return everything that there is to know of a service.
+
+    Args:
+        place: its cluster.
+        service: as it was described a moment ago.
+        now: the time of the look, aware.
+    """
+    unit: Unit = service.native
+    if service.untouchable or unit.revision is None:
+        running = int(unit.raw.get("runningCount") or 0)
+        return Snapshot(service, Progress(Phase.CONVERGED, running, service.desired or 0), now)
+    seen = _Look(place, service, now)
+    fates = place.fates(seen.name)
+    fate = _fate(seen, fates)
+    known = _known(seen, fates)
+    service = resolved(service, _digest(seen, known))
+    left = _left(seen, fate)
+    judged = assess(unit, fate)
+    return Snapshot(
+        _rolling(service, judged, fate),
+        judged,
+        now,
+        ours=unit.ours,
+        rolled_back=fate.went_back,
+        left=left,
+        former_images=tuple(_former(seen, known)),
+        lag=LAG,
+    )
+
+
+def _rolling(service: Service, judged: Progress, fate: Fate) -> Service:
+    """Return a service that rolls also where no list tells: it bakes, or goes back, or answers are late."""
+    if not judged.engine_busy or service.rolling:
+        return service
+    began = moment(fate.raw.get("createdAt"))
+    return replace(service, rolling=True, rolling_since=began.isoformat() if began else None)
+
+
+# -- the newest deployment ----------------------------------------------------------------------------
+
+
+def _fate(seen: _Look, fates: Sequence[Raw]) -> Fate:
+    """Return what is known of the newest deployment; a quiet success is asked no further questions."""
+    unit, place = seen.unit, seen.place
+    raw = fates[0] if fates else {}
+    status = str(raw.get("status") or "")
+    if status and status != "SUCCESSFUL":
+        raw = {**raw, **place.fate(str(raw["serviceDeploymentArn"]))}
+    left = None
+    if status in progress.WENT_BACK:
+        left = _definition(place, _target_of(raw))
+    elif not status and (failed := failed_one(unit.raw)):
+        left = str(failed.get("taskDefinition"))
+    if unit.revision and left == unit.revision.arn:
+        left = None  # not switched yet
+    fate = Fate(raw, left)
+    troubled = fate.went_back or int(unit.primary.get("failedTasks") or 0) > 0
+    if troubled or assess(unit, fate).phase is Phase.PAUSED:
+        return replace(fate, stopped=place.tasks(seen.name, "STOPPED"))
+    return fate
+
+
+def _target_of(fate: Raw) -> str | None:
+    return (fate.get("targetServiceRevision") or {}).get("arn") or fate.get("targetServiceRevisionArn")
+
+
+def _definition(place: Place, service_revision: str | None) -> str | None:
+    found = place.service_revisions([service_revision] if service_revision else [])
+    return str(found[0]["taskDefinition"]) if found else None
+
+
+def _left(seen: _Look, fate: Fate) -> Left | None:
+    """Return the image that ECS, or a person, has gone back from."""
+    unit, place = seen.unit, seen.place
+    if fate.left:
+        text = image_in(place.revision(fate.left, fresh=False), unit)
+        return _gone_from(seen.service, text, False, assess(unit, fate).reason)
+    if unit.ours or not unit.record.state.task or not fate.raw:
+        return None
+    # It is at a revision of ours to which we have not pointed it: where did it come from?
+    full = (
+        fate.raw
+        if "sourceServiceRevisions" in fate.raw
+        else place.fate(str(fate.raw["serviceDeploymentArn"]))
+    )
+    source = next((one.get("arn") for one in full.get("sourceServiceRevisions") or ()), None)
+    before = _definition(place, source)
+    if before is None or (unit.revision and before == unit.revision.arn):
+        return None
+    return _gone_from(seen.service, image_in(place.revision(before, fresh=False), unit), True, MOVED)
+
+
+def _gone_from(service: Service, text: str | None, by_operator: bool, reason: str) -> Left | None:
+    image, current = Image.find(text), service.image
+    if not text or not image or not image.digest or not current or image.digest == current.digest:
+        return None
+    return Left(text, image.digest, by_operator, reason)
+
+
+# -- what runs, and what ran --------------------------------------------------------------------------
+
+
+def _known(seen: _Look, fates: Sequence[Raw]) -> list[Raw]:
+    """Return service revisions that tell digests, where the service's own description does not."""
+    image, state = seen.service.image, seen.unit.record.state
+    if image is None or (image.digest and state.previous):
+        return []
+    good = (str(_target_of(one)) for one in fates if one.get("status") == "SUCCESSFUL" and _target_of(one))
+    current = [str(one["arn"]) for one in seen.unit.raw.get("currentServiceRevisions") or ()]
+    return seen.place.service_revisions([*current, *islice(good, FORMER)])
+
+
+def _digest(seen: _Look, known: Sequence[Raw]) -> str | None:
+    """Return the digest that the tasks run, where the revision names a tag alone."""
+    unit, image = seen.unit, seen.service.image
+    if image is None or image.digest or unit.revision is None:
+        return None
+    lead, arn = unit.containers[0], unit.revision.arn
+    for one in known:
+        if one.get("taskDefinition") == arn and (digest := digest_in(one, lead)):
+            return digest
+    return digest_run(seen.place.tasks(seen.name, "RUNNING"), arn, lead)
+
+
+def _former(seen: _Look, known: Sequence[Raw]) -> Iterator[str]:
+    """Yield the images that ran before, newest first, with their digests."""
+    unit, current = seen.unit, seen.service.image
+    arn = unit.revision.arn if unit.revision else ""
+    for one in known:
+        if one.get("taskDefinition") == arn or current is None:
+            continue
+        texts = {
+            str(each.get("containerName")): str(each.get("image"))
+            for each in one.get("containerImages") or ()
+        }
+        image = Image.find(texts.get(unit.containers[0]))
+        digest = digest_in(one, unit.containers[0])
+        if image and image.same_repository(current) and (digest or image.digest):
+            tag = image.tag or current.tag
+            yield str(replace(image, tag=tag, digest=image.digest or digest))
