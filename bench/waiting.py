@@ -11,7 +11,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 
 from bench.place import Place
@@ -24,6 +23,7 @@ from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.ledger.slots import Observer
 from deployer.rollouts.ports import Credentials
+from deployer.targets.swarm.memory.updater import MONITOR
 from deployer.testing import FakeSwarm
 from lab import HOST
 
@@ -38,26 +38,7 @@ class CountingSwarm(FakeSwarm):
     def __init__(self) -> None:
         super().__init__()
         self.counts: Counter[str] = Counter()
-        self._ends: list[tuple[float, str]] = []
-        self._begin = self.now
-
-    def _step(self, name: str) -> None:
-        pass  # the updater works in `at` alone
-
-    def at(self, seconds: float) -> None:
-        """Let time pass until so many seconds after the beginning, and roll-outs end."""
-        self.now = self._begin + timedelta(seconds=seconds)
-        while self._ends and self._ends[0][0] <= seconds:
-            name = heapq.heappop(self._ends)[1]
-            for task in self.history[name]:
-                task["DesiredState"], task["Status"]["State"] = "shutdown", "shutdown"
-            self._start(name, 1, "running")
-            self.raw[name]["UpdateStatus"]["State"] = "completed"
-
-    def begun(self, name: str, seconds: float) -> None:
-        """Begin the roll-out of a service that has just been written."""
-        self.raw[name]["UpdateStatus"] = {"State": "updating", "StartedAt": self.now.isoformat()}
-        heapq.heappush(self._ends, (seconds + ROLL_OUT, name))
+        self.engine.agents.start = ROLL_OUT - MONITOR  # seconds
 
     def services(self, *ids: str, keep: Callable[[Service], bool] | None = None) -> list[Service]:
         """Count a list of services."""
@@ -108,7 +89,7 @@ def simulate(services: int, width: int, warm: int, minutes: int) -> Waited:
     looks, begun, counted = 0, 0, False
     while heap and heap[0][0] < (warm + minutes) * 60:
         now[0], number, request, watch = heapq.heappop(heap)
-        swarm.at(now[0])
+        swarm.tick(now[0] - swarm.engine.timeline.seconds)
         if now[0] >= warm * 60 and not counted:
             looks, begun, counted = 0, 0, True
             swarm.counts.clear()
@@ -118,7 +99,6 @@ def simulate(services: int, width: int, warm: int, minutes: int) -> Waited:
             continue
         if step.watch and not watch:
             begun += 1
-            swarm.begun(f"web{number}", now[0])
         request = replace(request, waiting=step.waiting, pre_job=step.pre_job)
         heapq.heappush(heap, (now[0] + max(1, math.ceil(step.seconds)), number, request, step.watch))
     seconds, counts = minutes * 60, swarm.counts

@@ -5,17 +5,16 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from deployer.errors import DeployerError, NotFoundError
+from deployer.errors import DeployerError
 from deployer.model.deployment import Again, Outcome, Report, Request
 from deployer.model.image import Image
 from deployer.model.service import Manifest, Service
 from deployer.policies.labels import concerns
-from deployer.policies.ranking import Tag
 from deployer.rollouts import renewal, survey
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
@@ -25,6 +24,7 @@ from deployer.targets.swarm.memory import MemoryEngine, Operator, service_spec
 from deployer.targets.swarm.target import SwarmTarget
 from deployer.tasks.message import DeploymentMessage
 from deployer.tasks.rollout import Ended, look
+from deployer.testing import FakeSwarm
 from lab.simulate.oracle import Oracle
 
 REPOSITORY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/web"
@@ -48,7 +48,7 @@ class Message:
     asked: Mapping[str, Any] = field(compare=False, default_factory=dict)
 
 
-class Port(SwarmTarget):
+class Port(FakeSwarm):
     """One worker's way to the Swarm and the registry; the process may die before each call."""
 
     def __init__(self, world: World) -> None:
@@ -81,8 +81,6 @@ class Port(SwarmTarget):
     def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
         """Ask the registry."""
         self._step()
-        if image.digest in self.world.engine.images.lost:
-            raise NotFoundError(f"the registry has no {image}")
         return super().manifest(image, credentials)
 
     def apply(self, service: Service, change: Change, credentials: Credentials | None) -> None:
@@ -100,26 +98,6 @@ class Port(SwarmTarget):
         """Return credentials for any registry."""
         del login
         return Credentials("AWS", "token", image.host)
-
-    def tags(self, image: Image, login: str | None = None) -> Sequence[Tag]:
-        """Return all tags of a repository."""
-        del login
-        every = {Image.parse(name): digest for name, digest in self.world.engine.digests.items()}
-        found = [
-            Tag(one.tag or "", None, digest) for one, digest in every.items() if one.same_repository(image)
-        ]
-        if not found:
-            raise NotFoundError(f"the registry has no {image.name}")
-        return found
-
-    def renew(self, image: Image) -> None:
-        """Renew a token."""
-        del image
-
-    def forget(self, image: Image) -> bool:
-        """Forget a token."""
-        del image
-        return False
 
 
 class World:

@@ -15,6 +15,7 @@ from celery.worker.control import Panel
 from cloudformation_lab import statements, template, words
 from hypothesis import given
 from hypothesis import strategies as st
+from in_memory import newest_task
 from paths import ROOT
 
 from deployer.broker import control
@@ -164,7 +165,7 @@ def test_a_forged_task_takes_no_service_back_that_has_been_turned_off_meanwhile(
     swarm.push(WEB, digest(2))
     assert run(swarm, rules, task="t0").outcome is Outcome.UPDATED
     swarm.raw["web"]["Spec"]["Labels"][label] = value
-    swarm.history["web"][-1]["Status"]["State"] = "pending"
+    newest_task(swarm).state = "pending"
     ages_ago = datetime(2000, 1, 1, tzinfo=UTC).isoformat()
     report = run(swarm, rules, task="t0", watch=Watch("t0", WEB, WEB, ages_ago, ages_ago, watched=1e9))
     assert report.outcome is Outcome.FAILED

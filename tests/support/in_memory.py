@@ -19,6 +19,11 @@ def pinned(n: int, image: str = WEB) -> str:
     return f"{image}@{digest(n)}"
 
 
+def newest_task(swarm, name="web"):
+    """The engine's own task, which a test may change."""
+    return list(swarm.engine.cluster.tasks[swarm.engine.record(name).id].values())[-1]
+
+
 class Runs:
     """Deployments that are advanced by hand, as the workers would."""
 

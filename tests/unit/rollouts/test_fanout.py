@@ -52,7 +52,7 @@ def end_all(swarm, deployer, looks):
         for _ in range(5):
             if not isinstance(step, Again):
                 break
-            swarm.tick()
+            swarm.tick(2)
             step = deployer.advance(look.service.name, look.request, step.watch)
         ends[look.service.name] = step.outcome if not isinstance(step, Again) else step.reason
     return ends

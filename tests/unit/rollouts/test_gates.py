@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from in_memory import newest_task
 
 from deployer.model.deployment import Again, Outcome, Report, Request
 from deployer.model.image import Image
@@ -169,10 +170,8 @@ def test_status_tells_of_the_tag_that_the_policy_would_choose(swarm):
 
 
 def test_explain_asks_the_job_that_runs_first(swarm):
-    swarm.create("migrate", f"{WEB}:1.2.0@{digest(1)}", labels={"deployer.hold": "audit"})
-    swarm.raw["migrate"]["Spec"]["Mode"] = {"ReplicatedJob": {"TotalCompletions": 1}}
-    for task in swarm.history["migrate"]:
-        task["Status"]["State"] = "complete"
+    held = {"deployer.hold": "audit"}
+    swarm.create("migrate", f"{WEB}:1.2.0@{digest(1)}", labels=held, mode="ReplicatedJob")
     web(swarm, "tag")
     swarm.raw["web"]["Spec"]["Labels"]["deployer.pre-job"] = "migrate"
     swarm.push(f"{WEB}:1.2.0", digest(3))
@@ -292,7 +291,7 @@ def test_credentials_are_renewed_of_a_service_that_lacks_a_node_too(swarm):
     for _ in range(3):  # the first write clears UpdateStatus for good
         swarm.now += timedelta(hours=7)
         assert renewal.refresh(deployer(swarm), timedelta(hours=6)) == ["web"]
-        swarm.history["web"][-1]["Status"] = {"State": "pending", "Err": "no suitable node"}
+        newest_task(swarm).state, newest_task(swarm).err = "pending", "no suitable node"
 
 
 def test_a_service_in_mid_roll_out_or_paused_or_a_failure_of_the_engine_is_not_lost(swarm):

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from in_memory import WEB, Runs, digest, pinned
+from in_memory import WEB, Runs, digest, newest_task, pinned
 
 from deployer.model.deployment import Again, Outcome, Report, Request
 from deployer.rollouts.decision import Rules
@@ -63,9 +63,8 @@ def test_a_repeat_long_after_does_not_take_a_crash_of_today_for_a_failed_roll_ou
     runs = Runs(swarm)
     runs.run()
     swarm.now += timedelta(days=1)
-    task = swarm.history["web"][-1]
-    task["Status"]["State"], task["DesiredState"] = "failed", "shutdown"
-    task["UpdatedAt"] = swarm.now.isoformat()
+    task = newest_task(swarm)
+    task.state, task.desired, task.updated = "failed", "shutdown", swarm.now
     report = runs.step()
     assert isinstance(report, Report)
     assert (report.outcome, swarm.image("web")) == (Outcome.UPDATED, pinned(2))
@@ -146,18 +145,13 @@ def test_the_memory_of_deployments_does_not_grow(swarm):
 
 
 def test_a_job_whose_run_fails_has_failed_at_once_and_does_not_run_its_old_image_again(swarm):
-    swarm.create("job", f"{WEB}@{digest(1)}", labels={"deployer.run-job": "true"})
-    swarm.raw["job"]["Spec"]["Mode"] = {"ReplicatedJob": {"TotalCompletions": 1}}
+    swarm.create("job", f"{WEB}@{digest(1)}", labels={"deployer.run-job": "true"}, mode="ReplicatedJob")
+    swarm.raw["job"]["Spec"]["TaskTemplate"]["RestartPolicy"] = {"Condition": "none"}
+    swarm.crashing.add(digest(2))
     swarm.push(WEB, digest(2))
     runs = Runs(swarm)
     begun = runs.step("job")
-    task = {
-        "ID": "1",
-        "Slot": 1,
-        "Spec": {"ContainerSpec": {"Image": swarm.image("job")}},
-        "DesiredState": "shutdown",
-    }
-    swarm.history["job"] = [{**task, "Status": {"State": "failed", "Err": "task: non-zero exit (3)"}}]
+    swarm.tick(2)
     report = runs.step("job", watch=begun.watch)
-    assert (report.outcome, "non-zero exit (3)" in report.reason) == (Outcome.FAILED, True)
+    assert (report.outcome, "non-zero exit (1)" in report.reason) == (Outcome.FAILED, True)
     assert swarm.image("job").endswith(digest(2))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from deployer.errors import StaleVersionError, TemporaryError
-from deployer.rollouts.ledger import Ledger, set_freeze, set_hold
+from deployer.rollouts.ledger import set_freeze, set_hold
 from deployer.rollouts.pace import Pace
 from deployer.testing import FakeSwarm
 
@@ -38,7 +38,7 @@ class Contended(FakeSwarm):
     def write_ledger(self, read, labels):
         if self.times:
             self.times -= 1
-            self._ledger = Ledger({"other": str(self.times)}, "id", next(self._index))
+            super().write_ledger(self.ledger(), {"other": str(self.times)})
         super().write_ledger(read, labels)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from in_memory import HOST, WEB, Runs, digest, pinned
+from in_memory import HOST, WEB, Runs, digest, newest_task, pinned
 
 from deployer.model.deployment import Again, Outcome, Report
 from deployer.rollouts.decision import Rules
@@ -56,9 +56,9 @@ def test_the_same_message_delivered_twice_reports_the_same_and_writes_once(swarm
 def test_a_repeat_long_after_does_not_take_a_lost_node_for_a_failed_roll_out(swarm, runs):
     swarm.push(WEB, digest(2))
     runs.run()
-    swarm.history["web"][-1]["Status"]["State"] = "orphaned"
     swarm.now = swarm.now.replace(year=2027)
-    swarm.history["web"][-1]["UpdatedAt"] = swarm.now.isoformat()
+    task = newest_task(swarm)
+    task.state, task.updated = "orphaned", swarm.now
     assert runs.run().outcome is Outcome.UPDATED
     assert len(swarm.writes) == 1
 
@@ -293,9 +293,7 @@ def test_another_repository_needs_the_operators_consent(swarm, wanted, allowed):
     ],
 )
 def test_a_job_that_must_be_left_alone_keeps_what_comes_after_it_waiting(swarm, labels, rules, hold, outcome):
-    swarm.create("migrate", f"{WEB}@{digest(1)}", labels=labels)
-    swarm.raw["migrate"]["Spec"]["Mode"] = {"ReplicatedJob": {"TotalCompletions": 1}}
-    swarm.history["migrate"][0]["Status"]["State"] = "complete"
+    swarm.create("migrate", f"{WEB}@{digest(1)}", labels=labels, mode="ReplicatedJob")
     swarm.raw["web"]["Spec"]["Labels"] = {"deployer.pre-job": "migrate", "deploy": "yes"}
     set_hold(swarm, "migrate", hold)
     swarm.push(WEB, digest(2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -203,6 +204,7 @@ class Cluster:
         self.timeline = timeline
         self.services: dict[str, ServiceRecord] = {}
         self.tasks: dict[str, dict[str, Task]] = {}  # by service, by id, oldest first
+        self.made: Counter[str] = Counter()  # tasks by service, those that are forgotten too
         self.nodes: dict[str, Node] = {}
         self.leader_skew = 0.0
         self.history_limit = 5
@@ -228,6 +230,7 @@ class Cluster:
         endpoint = service.spec.get("EndpointSpec")
         task = Task(name, service.id, slot, service.template, version, endpoint, auth, now, now, node)
         self.touch(task)
+        self.made[service.id] += 1
         self.tasks[service.id][task.id] = task
         return task
 
