@@ -109,7 +109,7 @@ def registries() -> Registries:
 @lru_cache(maxsize=1)
 def swarm() -> DockerSwarm:
     """Return the Swarm that DOCKER_HOST names, one client for the process."""
-    return DockerSwarm()
+    return DockerSwarm(load().policy)
 
 
 @lru_cache(maxsize=1)

@@ -43,18 +43,18 @@ def hold(service: str | None, everything: bool, reason: str, seconds: float | No
 
     now = datetime.now(UTC)
     if not service and not everything:
-        _list(app.swarm().ledger(), now, as_json)
+        _list(app.deployer().target.ledger(), now, as_json)
         return
     name = _one(service, everything)
     new = _hold(reason.strip() or DEFAULT_REASON, now, seconds)
-    ledger = app.swarm().ledger()
+    ledger = app.deployer().target.ledger()
     if name is None:
         before = ledger.freeze(now)
-        set_freeze(app.swarm(), new)
+        set_freeze(app.deployer().target, new)
     else:
         found = find_service(name)
         before = ledger.own_hold(found.name, found.id, now)
-        set_hold(app.swarm(), found.name, new, also=found.id)
+        set_hold(app.deployer().target, found.name, new, also=found.id)
     if as_json:
         output.as_json({"service": name, "hold": new, "replaced": before})
         return
@@ -141,16 +141,16 @@ def _end(name: str | None) -> tuple[list[tuple[Service, str | None]], bool]:
     from deployer.cli.names import find_service
     from deployer.rollouts.ledger import set_freeze, set_hold
 
-    now, ledger = datetime.now(UTC), app.swarm().ledger()
+    now, ledger = datetime.now(UTC), app.deployer().target.ledger()
     if name is None:
         was_held = ledger.freeze(now) is not None
-        set_freeze(app.swarm(), None)
-        released = [found for found in app.swarm().services() if found.image]
+        set_freeze(app.deployer().target, None)
+        released = [found for found in app.deployer().target.services() if found.image]
     else:
         released = [find_service(name)]
         was_held = ledger.own_hold(released[0].name, released[0].id, now) is not None
-        set_hold(app.swarm(), released[0].name, None, also=released[0].id)
-    left = app.swarm().ledger()
+        set_hold(app.deployer().target, released[0].name, None, also=released[0].id)
+    left = app.deployer().target.ledger()
     holds = [left.hold(found.name, found.id, now) for found in released]
     return [(one, str(held) if held else None) for one, held in zip(released, holds, strict=True)], was_held
 

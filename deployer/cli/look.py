@@ -48,7 +48,7 @@ def status(
         found = survey(app.deployer(), services, not offline, asked)
         if missing := set(services) - {one.service for one in found}:
             name = min(missing)
-            known = [service.name for service in app.swarm().services()]
+            known = [service.name for service in app.deployer().target.services()]
             raise NoSuchServiceError(f"no managed service {name!r} in this Swarm{did_you_mean(name, known)}")
         return found
 
@@ -119,7 +119,9 @@ def _entries(service: str | None) -> list[Any]:
     if entries:
         return entries
     names = (
-        [find_service(service).name] if service else [s.name for s in app.swarm().services() if s.state.at]
+        [find_service(service).name]
+        if service
+        else [s.name for s in app.deployer().target.services() if s.state.at]
     )
     click.echo(f"{why}; this is what the services themselves know:", err=True)
     return [entry for name in names for entry in remembered(app.deployer().read(name))]

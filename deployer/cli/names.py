@@ -9,7 +9,7 @@ from deployer.model.suggest import did_you_mean
 
 
 def find_service(name: str) -> Service:
-    """Read a service of the Swarm.
+    """Read a service of the target.
 
     Raises:
         NoSuchServiceError: there is none of this name; the message suggests another.
@@ -18,9 +18,9 @@ def find_service(name: str) -> Service:
     from deployer import app
 
     try:
-        return app.swarm().service(name)
+        return app.deployer().read(name).service
     except NoSuchServiceError as fault:
-        known = [service.name for service in app.swarm().services()]
+        known = [service.name for service in app.deployer().target.services()]
         raise NoSuchServiceError(f"{fault}{did_you_mean(name, known)}") from fault
 
 
@@ -38,11 +38,11 @@ def who() -> str:
 
 
 def complete(incomplete: str) -> list[str]:
-    """Return the names of services that begin with a text; none if the Swarm does not answer."""
+    """Return the names of services that begin with a text; none if the target does not answer."""
     from deployer import app
 
     try:
-        found = app.swarm().services(keep=lambda service: service.name.startswith(incomplete))
+        found = app.deployer().target.services(keep=lambda service: service.name.startswith(incomplete))
     except DeployerError:
         return []
     return sorted(service.name for service in found)

@@ -77,7 +77,8 @@ def webhook(host: str, port: int) -> None:
     from deployer.aws import sqs
     from deployer.observability import logs, metrics
     from deployer.observability.health import HealthWriter
-    from deployer.settings import load, pairs
+    from deployer.settings import load
+    from deployer.settings.values import pairs
     from deployer.triggers.webhook.queue import Outbox
 
     settings = load()

@@ -14,7 +14,7 @@ from typing import Any
 
 from deployer.app import app, credentials_age, deployer, notifier, reconcile_interval, refresh_interval
 from deployer.broker.task import DurableTask
-from deployer.errors import DeployerError, DeploymentFailedError
+from deployer.errors import BusyError, DeployerError, DeploymentFailedError
 from deployer.model.deployment import Outcome, Report, Request
 from deployer.observability import metrics
 from deployer.observability.logs import about
@@ -265,7 +265,7 @@ def _again_later(task: Any, fault: DeployerError, message: Message) -> Exception
     A socket proxy that forbids a request, say, is mended by a person, and no push may be lost meanwhile.
     """
     message = message.with_fault()
-    seconds = backoff(message.faults)
+    seconds = max(backoff(message.faults), fault.seconds if isinstance(fault, BusyError) else 0.0)
     _note_fault(task, fault, message, seconds)
     return _send_back(task, message.with_wait(seconds), seconds, str(fault))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from deployer.app import app, deployer, swarm
+from deployer.app import app, deployer
 from deployer.broker.batching import SendBatch
 from deployer.errors import TemporaryError, brief
 from deployer.model.deployment import Request
@@ -33,7 +33,7 @@ def begin_deployments(pushed: Deploy, message: PartMessage) -> dict[str, Any]:
     Raises:
         DeployerError: the engine does not answer or refuses, or SQS has not taken a task; try again later.
     """
-    services = swarm().services(*message.services, keep=lambda s: concerns(s, pushed.image))
+    services = deployer().target.services(*message.services, keep=lambda s: concerns(s, pushed.image))
     if not message.services:
         log.info("Push of %s is followed by %d services: %s", pushed.image, len(services), _some(services))
     part, *others = [services] if message.services else batch.parts(services)

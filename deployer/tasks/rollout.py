@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from deployer.errors import DeployerError, TemporaryError
+from deployer.errors import BusyError, DeployerError, TemporaryError
 from deployer.model.deployment import Again, Outcome, Report, Request
 from deployer.observability.outage import backoff
 from deployer.rollouts.deployer import Deployer
@@ -58,6 +58,8 @@ def look(
     except TemporaryError as fault:
         if out_of_patience:
             return _give_up(deployer, service, request, message, str(fault))
+        if isinstance(fault, BusyError):  # nothing is wrong, and this is its turn
+            return SendBack(message.with_wait(fault.seconds), fault.seconds, str(fault))
         message = message.with_fault()
         seconds = backoff(message.faults)  # short: another worker, whose manager is well, may take it
         return SendBack(message.with_wait(seconds), seconds, str(fault), fault=fault)

@@ -52,7 +52,6 @@ class Worker:
         parcel = SimpleNamespace(gather=lambda key: nullcontext(), send=dict)
         for module in (tasks, fan_out):
             monkeypatch.setattr(module, "deployer", lambda: self.deployer)
-        monkeypatch.setattr(fan_out, "swarm", lambda: swarm)
         monkeypatch.setattr(fan_out, "SendBatch", lambda: parcel)
         notifier = SimpleNamespace(tell=lambda report, task: self.told.append(report))
         monkeypatch.setattr(tasks, "notifier", lambda: notifier)

@@ -90,6 +90,12 @@ def test_a_wrong_login_is_not_quoted(load, logins):
     assert "hidden" not in str(caught.value)
 
 
+def test_clusters_of_ecs(load):
+    read = load(ECS_CLUSTERS="prod eu-north-1/staging", ECS_LEDGER="deployer-ledger", POLICY="glob:*")
+    assert [str(cluster) for cluster in read.ecs_clusters] == ["prod", "eu-north-1/staging"]
+    assert (read.ecs_ledger, read.ecs_opt_in, read.policy) == ("deployer-ledger", True, "glob:*")
+
+
 def test_a_secret_file_sets_what_the_environment_does_not(load):
     read = load(
         files={"deployer_redis_url": "redis://:hidden@redis\n", "deployer_queue": "q"}, QUEUE="stronger"
@@ -127,6 +133,14 @@ def test_a_secret_is_not_printed(load):
          "10.0.0.0/8")),
         ("ROLLOUT_TIMEOUT", "soon", ("DEPLOYER_ROLLOUT_TIMEOUT='soon': it may be a number of seconds or a "
          "duration such as 900, 15m or 2h")),
+        ("POLICY", "globs:*", ("DEPLOYER_POLICY='globs:*': it may be tag, patch, minor, major, all, none, "
+         "semver:RANGE (semver:^1.2), glob:PATTERN (glob:main-*) or regexp:PATTERN (regexp:^main-)")),
+        ("ECS_CLUSTERS", "prod a/b", ("DEPLOYER_ECS_CLUSTERS='prod a/b': 'a/b' is no cluster; write them like "
+         "'prod eu-north-1/staging 123456789012/eu-west-1/prod'")),
+        ("ECS_CLUSTERS", "prod prod", "DEPLOYER_ECS_CLUSTERS='prod prod': prod stands there twice"),
+        ("ECS_LEDGER", "my table", ("DEPLOYER_ECS_LEDGER='my table': it may be the name or the ARN of a DynamoDB "
+         "table, such as deployer-ledger")),
+        ("ECS_OPT_IN", "some", "DEPLOYER_ECS_OPT_IN='some': it may be true or false"),
         ("ASSUME_ROLES", "210987654321=admin", ("DEPLOYER_ASSUME_ROLES: role 1: it is no <12 digits>=<ARN of an "
          "IAM role>")),
     ],

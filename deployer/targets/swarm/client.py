@@ -249,10 +249,14 @@ def _error(answer: Answer, missing: str, whom: str) -> DeployerError:
 
 
 class DockerSwarm(SwarmTarget):
-    """The Swarm of the engine that DOCKER_HOST names."""
+    """The Swarm of the engine that DOCKER_HOST names.
 
-    def __init__(self) -> None:
+    Args:
+        policy: of services that have none of their own.
+    """
+
+    def __init__(self, policy: str | None = None) -> None:
         engine = DockerEngine()
-        super().__init__(engine, metrics.LEDGER_LOST.inc)
+        super().__init__(engine, metrics.LEDGER_LOST.inc, policy)
         self.info = engine.info
         self.logs = engine.logs

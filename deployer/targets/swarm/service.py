@@ -13,22 +13,29 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
+from deployer.model.label_names import POLICY
 from deployer.model.service import STATE_PREFIX, Service, State
 from deployer.rollouts.ports import Change
 
 BUSY_STATES = {"updating", "rollback_started"}  # of the engine's UpdateStatus
 
 
-def read_service(raw: Mapping[str, Any]) -> Service:
-    """Return the service that one element of `GET /services` describes."""
+def read_service(raw: Mapping[str, Any], policy: str | None = None) -> Service:
+    """Return the service that one element of `GET /services` describes.
+
+    Args:
+        raw: the element.
+        policy: DEPLOYER_POLICY, for a service without a policy of its own.
+    """
     spec = raw["Spec"]
+    default = {POLICY: policy} if policy else {}
     status = raw.get("UpdateStatus") or {}
     return Service(
         id=str(raw["ID"]),
         name=str(spec["Name"]),
         version=int(raw["Version"]["Index"]),
         image_text=image_of(spec.get("TaskTemplate") or {}),
-        labels=spec.get("Labels") or {},
+        labels=default | (spec.get("Labels") or {}),
         container_labels=_container(spec).get("Labels") or {},
         desired=_desired(spec.get("Mode") or {}),
         is_job=is_job(spec),

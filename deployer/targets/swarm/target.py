@@ -46,10 +46,17 @@ class SwarmTarget:
     Args:
         engine: the engine.
         on_ledger_lost: is called when the config object of the ledger has vanished.
+        policy: of services that have none of their own.
     """
 
-    def __init__(self, engine: EngineApi, on_ledger_lost: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        engine: EngineApi,
+        on_ledger_lost: Callable[[], None] = lambda: None,
+        policy: str | None = None,
+    ) -> None:
         self.engine = engine
+        self._policy = policy
         self._store = WatchedStore(ConfigStore(engine), on_ledger_lost)
 
     def services(self, *ids: str, keep: Callable[[Service], bool] | None = None) -> list[Service]:
@@ -57,12 +64,12 @@ class SwarmTarget:
 
         The others are not kept in memory: of a large Swarm that would be tens of megabytes for each push.
         """
-        found = map(read_service, self.engine.services(ids))
+        found = (read_service(raw, self._policy) for raw in self.engine.services(ids))
         return [service for service in found if keep is None or keep(service)]
 
     def service(self, name: str) -> Service:
         """Return one service by its name or id, without its tasks."""
-        return read_service(self.engine.service(name))
+        return read_service(self.engine.service(name), self._policy)
 
     def read(self, name: str, now: datetime) -> Snapshot:
         """Return everything there is to know of one service.

@@ -3,7 +3,6 @@
 import pytest
 from in_memory import HOST, WEB, Runs, digest
 
-from deployer import app
 from deployer.cli import act
 from deployer.cli.names import complete, image_of
 from deployer.errors import InvalidReferenceError, TemporaryError
@@ -44,7 +43,7 @@ def test_without_an_engine_it_is_said_and_sent_all_the_same(monkeypatch, swarm, 
     def down(*_):
         raise TemporaryError("Docker engine does not answer (DOCKER_HOST): refused")
 
-    monkeypatch.setattr(app.swarm(), "service", down)
+    monkeypatch.setattr(swarm, "read", down)
     done = call(command, "web")
     assert done.exit_code == 0
     assert "not checked before it is sent: Docker engine does not answer" in done.stderr
@@ -154,5 +153,5 @@ def test_names_of_services_are_completed(swarm, monkeypatch):
     """F12."""
     assert complete("") == ["shop_api", "web"]
     assert complete("sh") == ["shop_api"]
-    monkeypatch.setattr(app.swarm(), "services", lambda **_: (_ for _ in ()).throw(TemporaryError("down")))
+    monkeypatch.setattr(swarm, "services", lambda **_: (_ for _ in ()).throw(TemporaryError("down")))
     assert complete("sh") == []

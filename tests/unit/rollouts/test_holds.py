@@ -8,6 +8,8 @@ from in_memory import WEB, digest, pinned
 
 from deployer import app, tasks
 from deployer.cli import holds, main
+from deployer.rollouts.decision import Rules
+from deployer.rollouts.deployer import Deployer
 from deployer.testing import FakeSwarm
 
 
@@ -17,7 +19,7 @@ def swarm(monkeypatch):
     swarm.push(WEB, digest(1))
     for name in ("web", "api"):
         swarm.create(name, pinned(1))
-    monkeypatch.setattr(app, "swarm", lambda: swarm)
+    monkeypatch.setattr(app, "deployer", lambda: Deployer(swarm, swarm, Rules()))
     monkeypatch.setattr(holds, "who", lambda: "alice")
     return swarm
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from in_memory import WEB, digest, pinned
 
-from deployer.errors import TemporaryError
+from deployer.errors import BusyError, TemporaryError
 from deployer.model.deployment import Outcome
 from deployer.observability.outage import LONGEST_BACKOFF
 from deployer.rollouts.decision import Rules
@@ -54,6 +54,18 @@ def test_a_deployment_goes_through_its_messages_alone(swarm):
         message = DeploymentMessage.decode(done.message.encode())
         swarm.tick(done.seconds)
     assert (done.report.outcome, done.report.image) == (Outcome.UPDATED, pinned(2))
+
+
+def test_a_quota_gives_each_its_turn_and_is_no_fault(swarm, monkeypatch):
+    def busy(*_):
+        raise BusyError("waits for ECS's quota", 42.0)
+
+    monkeypatch.setattr(swarm, "apply", busy)
+    swarm.remove("web")
+    swarm.create("web", pinned(1))
+    done = step(swarm, PUSH.model_copy(update={"faults": 3}))
+    assert (done.seconds, done.reason, done.fault) == (42.0, "waits for ECS's quota", None)
+    assert (done.message.faults, done.message.waited) == (3, 42.0)
 
 
 def test_no_number_of_faults_is_an_error(swarm):

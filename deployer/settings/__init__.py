@@ -8,110 +8,25 @@ that is silently ignored is found out in production.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable
-from functools import lru_cache, partial
-from ipaddress import ip_network
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from deployer.aws.accounts import Role, roles
 from deployer.aws.sqs import LONGEST_POLL
-from deployer.broker.redis_url import parse_redis_url
 from deployer.errors import SettingsError
 from deployer.model.suggest import did_you_mean
-from deployer.policies.patterns import glob
-from deployer.policies.values import Choice, Count, Duration, parse_address, parse_flag, parse_rate
+from deployer.policies.values import Choice, parse_address, parse_flag, parse_rate
 from deployer.registries.logins import parse_logins
+from deployer.settings import values
+from deployer.targets.ecs.cluster import Cluster, parse_clusters
 
 PREFIX = "DEPLOYER_"
 SECRETS = Path("/run/secrets")
-MIN_SECRET = 16  # characters of a webhook's secret
 MAX_SAID = 60  # characters of a value that an error quotes
-
-
-def _text(parse: Callable[[str], Any]) -> BeforeValidator:
-    """Return a validator that parses what the environment says, and leaves a default as it is."""
-    return BeforeValidator(partial(_parsed, parse))
-
-
-def _parsed(parse: Callable[[str], Any], value: object) -> object:
-    return parse(value) if isinstance(value, str) else value
-
-
-def _split_words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
-def _secret(parse: Callable[[str], Any]) -> AfterValidator:
-    """Return a validator that only looks at a secret."""
-
-    def check(value: SecretStr) -> SecretStr:
-        parse(value.get_secret_value())
-        return value
-
-    return AfterValidator(check)
-
-
-def _redis_url(value: SecretStr) -> SecretStr:
-    return SecretStr(parse_redis_url(value.get_secret_value()))
-
-
-def pairs(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return the values of each key of words that are `key=value`."""
-    found: dict[str, tuple[str, ...]] = {}
-    for word in words:
-        key, _, value = word.partition("=")
-        found[key] = (*found.get(key, ()), value)
-    return found
-
-
-def _hook_secrets(text: str) -> dict[str, tuple[str, ...]]:
-    found = pairs(text.replace(",", " ").split())
-    for secrets in found.values():
-        if any(len(secret) < MIN_SECRET or not secret.isascii() for secret in secrets):
-            raise ValueError(f"`sender=secret`, each secret of {MIN_SECRET} or more ASCII characters")
-    return found
-
-
-def _networks(words: tuple[str, ...]) -> tuple[str, ...]:
-    for word in words:
-        try:
-            ip_network(word)
-        except ValueError:
-            raise ValueError("it may be addresses and networks, such as 10.0.0.0/8") from None
-    return words
-
-
-def _globs(words: tuple[str, ...]) -> tuple[str, ...]:
-    for word in words:
-        glob(word)  # raises ValueError
-    return words
-
-
-def _filter_label(text: str) -> str:
-    if not re.fullmatch(r"[^=\s]+(=.*)?", text):
-        raise ValueError("it may be a label's name, or name=value, such as deployed-by=deployer")
-    return text
-
-
-Words = Annotated[tuple[str, ...], NoDecode, _text(_split_words)]
-Extra = Literal["replication", "pull-through-cache"]
-POLL_WAIT = _text(Count(1, LONGEST_POLL))
-MAX_ROLLOUTS = _text(Count(0, 10_000))
-WEBHOOK_RATE = _text(Count(1, 1_000_000))
-ROLLOUT_TIMEOUT = _text(Duration(5))
-SETTLE = _text(Duration(0))
-RECONCILE_INTERVAL = _text(Duration(10, zero=True))
-CREDENTIALS_MAX_AGE = _text(Duration(600, 39_600, zero=True))  # ECR's tokens live for twelve hours
-_EXTRA = Choice(("replication", "pull-through-cache"))
-
-
-def _extra(text: str) -> tuple[str, ...]:
-    return tuple(map(_EXTRA, _split_words(text)))
 
 
 class Settings(BaseSettings):
@@ -122,54 +37,60 @@ class Settings(BaseSettings):
     queue: str | None = Field(
         None, description="events queue, name or URL (a URL needs no GetQueueUrl permission)"
     )
-    task_queue: Words = Field(
+    task_queue: values.Words = Field(
         (),
         description="task queue, name or URL: the Celery broker; the bridge takes several, comma-separated",
     )
-    poll_wait: Annotated[int, POLL_WAIT] = Field(
+    poll_wait: Annotated[int, values.POLL_WAIT] = Field(
         LONGEST_POLL,
         description="seconds that a request for messages waits at SQS for one; an idle worker or bridge "
         "takes up to so long to stop, and makes 3600 ÷ so many requests an hour",
     )
-    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(
+    redis_url: Annotated[SecretStr, AfterValidator(values.redis_url)] | None = Field(
         None,
         description="Redis for results, history, Flower and remote control; deployments do not need it",
     )
-    filter_label: Annotated[str | None, _text(_filter_label)] = Field(
+    policy: Annotated[str | None, values.text_by(values.policy)] = Field(
+        None,
+        description="the policy of services that have no label `deployer.policy`, such as `glob:*`; if it is "
+        "not set, they follow the tag that they run",
+    )
+    filter_label: Annotated[str | None, values.text_by(values.filter_label)] = Field(
         None,
         description="`key` or `key=value`: only services that carry this label",
     )
-    accept_events: Annotated[tuple[Extra, ...], NoDecode, _text(_extra)] = Field(
+    accept_events: Annotated[tuple[values.Extra, ...], NoDecode, values.text_by(values.extra)] = Field(
         (),
         description="further kinds of event that count as a push: `replication`, `pull-through-cache`",
     )
     log_level: Annotated[
-        Literal["DEBUG", "INFO", "WARNING", "ERROR"], _text(Choice(("DEBUG", "INFO", "WARNING", "ERROR")))
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        values.text_by(Choice(("DEBUG", "INFO", "WARNING", "ERROR"))),
     ] = Field("INFO", description="how much is logged")
-    log_format: Annotated[Literal["logfmt", "json"], _text(Choice(("logfmt", "json")))] = Field(
+    log_format: Annotated[Literal["logfmt", "json"], values.text_by(Choice(("logfmt", "json")))] = Field(
         "logfmt", description="`logfmt` (key=value) or `json`, one line each"
     )
-    rate_limit: Annotated[str | None, _text(parse_rate)] = Field(
+    rate_limit: Annotated[str | None, values.text_by(parse_rate)] = Field(
         None,
         description="updates begun per worker, Celery's notation, e.g. `30/m`",
     )
-    max_rollouts: Annotated[int, MAX_ROLLOUTS] = Field(
+    max_rollouts: Annotated[int, values.MAX_ROLLOUTS] = Field(
         0, description="roll-outs under way at once in the whole Swarm, 0 = no limit"
     )
-    rollout_timeout: Annotated[float, ROLLOUT_TIMEOUT] = Field(
+    rollout_timeout: Annotated[float, values.ROLLOUT_TIMEOUT] = Field(
         900,
         description="time until a roll-out that has not converged counts as failed: seconds, or `15m`, `2h`",
     )
-    rollback: Annotated[bool, _text(parse_flag)] = Field(
+    rollback: Annotated[bool, values.text_by(parse_flag)] = Field(
         True, description="a failed roll-out goes back to the previous digest"
     )
-    settle: Annotated[float, SETTLE] = Field(
+    settle: Annotated[float, values.SETTLE] = Field(
         0, description="time that a tag must be quiet before its push is rolled out"
     )
-    reconcile_interval: Annotated[float, RECONCILE_INTERVAL] = Field(
+    reconcile_interval: Annotated[float, values.RECONCILE_INTERVAL] = Field(
         900, description="time between two looks for pushes whose event never came, 0 = never (beat)"
     )
-    credentials_max_age: Annotated[float, CREDENTIALS_MAX_AGE] = Field(
+    credentials_max_age: Annotated[float, values.CREDENTIALS_MAX_AGE] = Field(
         21_600, description="age at which an idle service's ECR credentials are renewed, 0 = never (beat)"
     )
     notify_urls: SecretStr | None = Field(
@@ -181,7 +102,7 @@ class Settings(BaseSettings):
         "$service: $outcome, $image ($reason; $by, $duration s)",
         description="one line of a notification, in the words of Python's `string.Template`",
     )
-    metrics_address: Annotated[str | None, _text(parse_address)] = Field(
+    metrics_address: Annotated[str | None, values.text_by(parse_address)] = Field(
         None,
         description="`host:port` or port where worker, bridge and webhook serve `/metrics` for Prometheus",
     )
@@ -189,17 +110,17 @@ class Settings(BaseSettings):
         None,
         description="where each part says every few seconds how it is, for `deployer health`",
     )
-    allow_repositories: Annotated[Words, AfterValidator(_globs)] = Field(
+    allow_repositories: Annotated[values.Words, AfterValidator(values.globs)] = Field(
         (),
         description="repositories, as `host/path` with `*` and `?`, that a service may be moved to by an "
         "update with `allow_repository_change`; none if empty",
     )
-    assume_roles: Annotated[tuple[Role, ...], NoDecode, _text(roles)] = Field(
+    assume_roles: Annotated[tuple[Role, ...], NoDecode, values.text_by(roles)] = Field(
         (),
         description="roles to assume for ECR, `<account>=<ARN>` or `<account>=<ARN>?external-id=<id>`, "
         "separated by white space or commas; other accounts are asked with our own credentials",
     )
-    logins: Annotated[SecretStr, _secret(parse_logins)] | None = Field(
+    logins: Annotated[SecretStr, values.secret_by(parse_logins)] | None = Field(
         None,
         description="logins at registries, `name@host=user:password`, separated by white space; a service "
         "chooses one with the label `deployer.login`, in place of ECR's token and the Docker configuration",
@@ -210,19 +131,34 @@ class Settings(BaseSettings):
         """Return host, user and password of each login in the clear; never log them."""
         return parse_logins(self.logins.get_secret_value()) if self.logins else {}
 
-    webhook_secrets: Annotated[SecretStr, _secret(_hook_secrets)] | None = Field(
+    ecs_clusters: Annotated[tuple[Cluster, ...], NoDecode, values.text_by(parse_clusters)] = Field(
+        (),
+        description="clusters of Amazon ECS to deploy to in place of a Swarm, separated by white space or "
+        "commas: `prod`, `eu-north-1/staging`, `123456789012/eu-west-1/prod`",
+    )
+    ecs_ledger: Annotated[str | None, values.text_by(values.table)] = Field(
+        None,
+        description="DynamoDB table, name or ARN, for ECS's holds, slots and memory of failures; without it "
+        "no hold can be ordered, and two workers may write the same service",
+    )
+    ecs_opt_in: Annotated[bool, values.text_by(parse_flag)] = Field(
+        True,
+        description="only services of ECS that carry a label or tag `deployer.…` are ours; `false`: all of "
+        "the clusters'",
+    )
+    webhook_secrets: Annotated[SecretStr, values.secret_by(values.hook_secrets)] | None = Field(
         None,
         description="`sender=secret`, separated by commas or white space: who may call `deployer webhook` "
         "(docs/webhooks.md); a sender that stands here twice may use either",
     )
-    webhook_hosts: Words = Field(
+    webhook_hosts: values.Words = Field(
         (),
         description="`sender=registry`, where a hook does not name it as services do; JFrog needs it",
     )
-    webhook_rate: Annotated[int, WEBHOOK_RATE] = Field(
+    webhook_rate: Annotated[int, values.WEBHOOK_RATE] = Field(
         120, description="hooks in a minute that one address may send, and that one sender may"
     )
-    webhook_proxies: Annotated[Words, AfterValidator(_networks)] = Field(
+    webhook_proxies: Annotated[values.Words, AfterValidator(values.networks)] = Field(
         (),
         description="addresses and networks of proxies whose `X-Forwarded-For` tells who sends a hook",
     )
@@ -235,7 +171,7 @@ class Settings(BaseSettings):
     @property
     def hook_secrets(self) -> dict[str, tuple[str, ...]]:
         """Return the secrets of each sender of hooks in the clear; never log them."""
-        return _hook_secrets(self.webhook_secrets.get_secret_value()) if self.webhook_secrets else {}
+        return values.hook_secrets(self.webhook_secrets.get_secret_value()) if self.webhook_secrets else {}
 
     def need(self, name: str) -> str:
         """Return the value of a setting that this command cannot do without.
