@@ -16,6 +16,7 @@ from celery import signals
 from celery.utils.time import rate
 
 from deployer.aws import sqs
+from deployer.aws.accounts import Accounts
 from deployer.aws.client_config import bounded
 from deployer.broker.app import MonitoredCelery
 from deployer.errors import SettingsError
@@ -26,7 +27,11 @@ from deployer.reports.finding import Finding
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.pace import Pace
+from deployer.rollouts.ports import Target
 from deployer.settings import Settings, load
+from deployer.targets.ecs.connection import connect, ledger_of
+from deployer.targets.ecs.service import Options
+from deployer.targets.ecs.target import Ecs
 from deployer.targets.swarm.client import DockerSwarm
 
 log = logging.getLogger(__name__)
@@ -113,9 +118,28 @@ def swarm() -> DockerSwarm:
 
 
 @lru_cache(maxsize=1)
-def deployer() -> Deployer:
-    """Return the core with the real Swarm and the real registries, one for the process."""
+def ecs() -> Ecs:
+    """Return the clusters of DEPLOYER_ECS_CLUSTERS, with one set of connections for the process.
+
+    Raises:
+        SettingsError: the settings of ECS do not go together.
+    """
+    from deployer.registries.manifests import (
+        Manifests,
+    )  # needs requests, which a Swarm's worker can do without
+
     settings = load()
+    accounts = Accounts(settings.assume_roles)
+    clusters = connect(settings.ecs_clusters, accounts)
+    store = ledger_of(settings.ecs_ledger, clusters, accounts, settings.max_rollouts)
+    return Ecs(clusters, store, Options(settings.ecs_opt_in, settings.policy), Manifests())
+
+
+@lru_cache(maxsize=1)
+def deployer() -> Deployer:
+    """Return the core with the real target and the real registries, one for the process."""
+    settings = load()
+    target: Target = ecs() if settings.ecs_clusters else swarm()
     rules = Rules(
         filter_label=settings.filter_label,
         rollback=settings.rollback,
@@ -124,7 +148,7 @@ def deployer() -> Deployer:
         max_rollouts=settings.max_rollouts,
         allow_repositories=settings.allow_repositories,
     )
-    return Deployer(swarm(), registries(), rules, pace=Pace(rate(settings.rate_limit or "")))
+    return Deployer(target, registries(), rules, pace=Pace(rate(settings.rate_limit or "")))
 
 
 @lru_cache(maxsize=1)

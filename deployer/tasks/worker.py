@@ -45,7 +45,9 @@ def _prepare(**_: Any) -> None:
     settings = load()
     try:
         parts.notifier()
-        _require_manager()
+        parts.deployer()
+        if not settings.ecs_clusters:
+            _require_manager()
         if settings.metrics_address:
             metrics.watch(_last_poll_at, lambda: len(state.reserved_requests), parts.registries().issued)
             metrics.STANDBY.set_function(lambda: standby().active)

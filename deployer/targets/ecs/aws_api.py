@@ -7,10 +7,9 @@ instance roles and AWS_CA_BUNDLE mean the same as everywhere.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import boto3
 import botocore.session
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
@@ -19,9 +18,8 @@ from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
 from deployer.aws.accounts import Access, Accounts
-from deployer.errors import BusyError, SettingsError, TemporaryError
+from deployer.errors import BusyError, TemporaryError
 from deployer.targets.ecs.api import SERVICE, error_of
-from deployer.targets.ecs.cluster import Cluster
 from deployer.targets.ecs.quotas import Buckets
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 15.0  # seconds
@@ -106,30 +104,3 @@ def _json(answer: AWSResponse) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return said if isinstance(said, dict) else None
-
-
-def connect(
-    clusters: Sequence[Cluster],
-    accounts: Accounts,
-    buckets: Callable[[], Buckets] = Buckets,
-) -> tuple[tuple[Cluster, AwsApi], ...]:
-    """Return each cluster with its API; those of one account and region share connections and quotas.
-
-    Raises:
-        SettingsError: a cluster has no region, and none is set for all.
-    """
-    ours = boto3.session.Session().region_name
-    apis: dict[tuple[str, str | None], AwsApi] = {}
-    found = []
-    for cluster in clusters:
-        region = cluster.region or ours
-        if not region:
-            raise SettingsError(
-                f"DEPLOYER_ECS_CLUSTERS={cluster.name!r} names no region, and AWS_REGION is not set; "
-                f"set it, or write the cluster as eu-west-1/{cluster.name}"
-            )
-        key = (region, cluster.account)
-        if key not in apis:
-            apis[key] = AwsApi(region, cluster.account, accounts, buckets())
-        found.append((cluster, apis[key]))
-    return tuple(found)
