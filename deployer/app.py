@@ -19,7 +19,7 @@ from deployer.aws import sqs
 from deployer.aws.accounts import Accounts
 from deployer.aws.client_config import bounded
 from deployer.broker.app import MonitoredCelery
-from deployer.errors import SettingsError
+from deployer.errors import DeployerError, SettingsError
 from deployer.observability import health, logs, metrics, notifications
 from deployer.registries.credentials import Registries
 from deployer.reports import doctor, queue_checks
@@ -188,10 +188,17 @@ def checks() -> Iterator[Finding]:
         yield doctor.clock("AWS", theirs, now)
     if found.level != "fail":
         yield from _queue_checks(settings)
-    yield from doctor.engine(deployer(), swarm().info, now)
-    yield from doctor.registries(deployer())
-    yield from doctor.labels(deployer())
-    yield from doctor.ways_back(deployer())
+    try:
+        core = deployer()
+    except SettingsError as fault:
+        yield Finding("settings", "fail", str(fault), "correct the setting")
+    else:
+        yield from (
+            _ecs_checks(settings, found) if settings.ecs_clusters else doctor.engine(core, swarm().info, now)
+        )
+        yield from doctor.registries(core)
+        yield from doctor.labels(core)
+        yield from doctor.ways_back(core)
     yield doctor.redis(settings.redis)
     if settings.redis:
         yield doctor.workers(lambda: app.control.inspect(timeout=2.0).ping())
@@ -199,6 +206,28 @@ def checks() -> Iterator[Finding]:
         notifier()
     except SettingsError as fault:
         yield Finding("notifications", "fail", str(fault), "correct the setting")
+
+
+def _ecs_checks(settings: Settings, identity: Finding) -> Iterator[Finding]:
+    from deployer.reports import ecs_checks
+
+    target, ours = ecs(), identity.found if identity.level == "ok" else ""
+    for place in target.places:
+        account = ours.split(":")[4] if ours else "*"
+        shown = ecs_checks.Place(str(place.cluster), place.cluster.name, place.api, account)
+        yield from ecs_checks.cluster(shown)
+    yield from ecs_checks.ledger(target.store, settings.ecs_ledger)
+    yield from ecs_checks.services(target)
+    if ours and (passed := _roles(target)):
+        iam = boto3.session.Session().client("iam", config=bounded(read_timeout=10, attempts=1))
+        yield ecs_checks.pass_role(iam, ours, passed)
+
+
+def _roles(target: Ecs) -> list[str]:
+    try:
+        return target.roles()
+    except DeployerError:
+        return []  # the rows of the clusters say so
 
 
 def _queue_checks(settings: Settings) -> Iterator[Finding]:

@@ -34,15 +34,20 @@ class Standby:
     Args:
         ask: ask the engine for anything that a manager with a quorum knows; raises DeployerError.
         sleep: wait for so many seconds.
+        of: what is asked, for the log.
     """
 
-    def __init__(self, ask: Callable[[], object], sleep: Callable[[float], object]) -> None:
+    def __init__(
+        self, ask: Callable[[], object], sleep: Callable[[float], object], of: str = "engine"
+    ) -> None:
         self._ask, self._sleep = ask, sleep
         self._intake: Intake | None = None
         self._lock = threading.Lock()
         self._asking = False
         self._outage = Outage(
-            log, "This worker takes no tasks until its engine is well: %s", "This worker takes tasks again"
+            log,
+            f"This worker takes no tasks until its {of} is well: %s",
+            "This worker takes tasks again",
         )
         self.active = False
 

@@ -30,7 +30,8 @@ FLUSH_SECONDS = 3.0  # that a worker's end waits for notifications
 @lru_cache(maxsize=1)
 def standby() -> Standby:
     """Return what watches over this worker's engine, one for the process."""
-    return Standby(lambda: parts.deployer().target.ledger(), time.sleep)
+    of = "ledger" if load().ecs_clusters else "engine"
+    return Standby(lambda: parts.deployer().target.ledger(), time.sleep, of)
 
 
 @lru_cache(maxsize=1)

@@ -45,7 +45,7 @@ class Ecs:
             Place(cluster, api, "" if alone else names[cluster], cache) for cluster, api in clusters
         ]
         self.options = options
-        self._store = store
+        self.store = store
         self._ask = manifest
         self._arns: dict[tuple[Cluster, str], str] = {}  # of services that were asked for by name
 
@@ -68,7 +68,7 @@ class Ecs:
 
     def read_all(self, services: Sequence[Service], now: datetime) -> list[Snapshot]:
         """Return what there is to know of listed services, described ten at a time."""
-        counters = {one: self._store.counter(one) for one in {_unit(s).id.service for s in services}}
+        counters = {one: self.store.counter(one) for one in {_unit(s).id.service for s in services}}
         fresh = {one.id: one for one in self._named([service.id for service in services], fresh=True)}
         found = []
         for service in services:
@@ -81,7 +81,7 @@ class Ecs:
     def _look(self, place: Place, unit_id: UnitId, now: datetime) -> Snapshot:
         arn = self._arns.get((place.cluster, unit_id.service), unit_id.service)
         # The counter is read before the service: what it allows is then never newer than what is decided on.
-        counter = self._store.counter(arn)
+        counter = self.store.counter(arn)
         raw = place.service(arn)
         if raw is None or raw.get("status") == "INACTIVE":
             raise NoSuchServiceError(f"cluster {place.cluster.name} has no service {unit_id.service}")
@@ -142,6 +142,18 @@ class Ecs:
         cluster = _unit(service).cluster
         return next(place for place in self.places if place.cluster == cluster)
 
+    def roles(self) -> list[str]:
+        """Return the task and execution roles of our services, which a new revision is given too.
+
+        Raises:
+            TemporaryError, PermanentError: ECS cannot be asked.
+        """
+        revisions = [_unit(service).revision for service in self.services()]
+        found = {
+            one.raw.get(kind) for one in revisions if one for kind in ("taskRoleArn", "executionRoleArn")
+        }
+        return sorted(role for role in found if role)
+
     # -- writing, registries and ledger
 
     def apply(self, service: Service, change: Change, credentials: Credentials | None) -> None:  # noqa: ARG002 - the execution role pulls
@@ -150,7 +162,7 @@ class Ecs:
         Raises:
             StaleVersionError: the service is not what was read, or somebody else writes just now.
         """
-        apply(Writer(self._place(service), self._store), service, change)
+        apply(Writer(self._place(service), self.store), service, change)
 
     def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
         """Ask the image's registry for its digest and platforms.
@@ -164,7 +176,7 @@ class Ecs:
 
     def ledger(self) -> Ledger:
         """Return what belongs to all clusters."""
-        return self._store.ledger()
+        return self.store.ledger()
 
     def write_ledger(self, ledger: Ledger, labels: Mapping[str, str]) -> None:
         """Replace it.
@@ -172,7 +184,7 @@ class Ecs:
         Raises:
             StaleVersionError: somebody else wrote since the read.
         """
-        self._store.write_ledger(ledger, labels)
+        self.store.write_ledger(ledger, labels)
 
 
 def _unit(service: Service) -> Unit:
