@@ -13,7 +13,7 @@ from deployer.model.service import State
 from deployer.targets.ecs import definitions
 from deployer.targets.ecs.api import Refused
 from deployer.targets.ecs.names import family_of, last
-from deployer.targets.ecs.service import Raw, Revision, Unit, primary, record_in
+from deployer.targets.ecs.service import Raw, Revision, Unit, primary
 from deployer.targets.ecs.writing import Writer
 
 log = logging.getLogger(__name__)
@@ -26,10 +26,8 @@ def go_back(writer: Writer, unit: Unit, wanted: Mapping[str, object], state: Sta
     former = _former(writer, unit)
     if former is None or not former.active or not definitions.same_content(former.raw, wanted):
         return False
-    if record_in(former, unit).foreign:
-        return False
     writer.counters.claim(unit.id.service, unit.counter)
-    if not writer.note(unit, former, state, None):
+    if not writer.note(unit, former, state):
         return False
     writer.point(unit, writer.place.revision(former.arn, fresh=False))
     return True
@@ -59,7 +57,7 @@ def _stop(writer: Writer, unit: Unit, wanted: Mapping[str, object], state: State
     if source is None:
         return False
     # First the memory, then the act: whoever looks in between sees the deployment that failed, as before.
-    if not writer.note(unit, source, state, None):
+    if not writer.note(unit, source, state):
         return False
     try:
         writer.place.stop(arn)
@@ -84,9 +82,7 @@ def _source(writer: Writer, unit: Unit, arn: str, wanted: Mapping[str, object]) 
     if len(sources) != 1 or sources[0] not in found or found.get(target, {}).get("taskDefinition") != mine:
         return None
     source = writer.place.revision(str(found[sources[0]]["taskDefinition"]))
-    if record_in(source, unit).foreign or not _leads_to(found[sources[0]], source, unit, wanted):
-        return None
-    return source
+    return source if _leads_to(found[sources[0]], source, unit, wanted) else None
 
 
 def _leads_to(service_revision: Raw, source: Revision, unit: Unit, wanted: Mapping[str, object]) -> bool:

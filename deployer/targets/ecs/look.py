@@ -54,7 +54,7 @@ def look(place: Place, service: Service, now: datetime) -> Snapshot:
     fates = place.fates(seen.name)
     fate = _fate(seen, fates)
     known = _known(seen, fates)
-    service = resolved(service, _digest(seen, known))
+    service = resolved(replace(service, native=replace(unit, newest=fate.id)), _digest(seen, known))
     left = _left(seen, fate)
     judged = assess(unit, fate)
     return Snapshot(
@@ -62,7 +62,7 @@ def look(place: Place, service: Service, now: datetime) -> Snapshot:
         judged,
         now,
         ours=unit.ours,
-        rolled_back=fate.went_back,
+        rolled_back=fate.went_back(unit),
         left=left,
         former_images=tuple(_former(seen, known)),
         lag=LAG,
@@ -89,20 +89,16 @@ def _fate(seen: _Look, fates: Sequence[Raw]) -> Fate:
         raw = {**raw, **place.fate(str(raw["serviceDeploymentArn"]))}
     left = None
     if status in progress.WENT_BACK:
-        left = _definition(place, _target_of(raw))
+        left = _definition(place, Fate(raw).target)
     elif not status and (failed := failed_one(unit.raw)):
         left = str(failed.get("taskDefinition"))
     if unit.revision and left == unit.revision.arn:
         left = None  # not switched yet
     fate = Fate(raw, left)
-    troubled = fate.went_back or int(unit.primary.get("failedTasks") or 0) > 0
+    troubled = fate.went_back(unit) or int(unit.primary.get("failedTasks") or 0) > 0
     if troubled or assess(unit, fate).phase is Phase.PAUSED:
         return replace(fate, stopped=place.tasks(seen.name, "STOPPED"))
     return fate
-
-
-def _target_of(fate: Raw) -> str | None:
-    return (fate.get("targetServiceRevision") or {}).get("arn") or fate.get("targetServiceRevisionArn")
 
 
 def _definition(place: Place, service_revision: str | None) -> str | None:
@@ -113,7 +109,7 @@ def _definition(place: Place, service_revision: str | None) -> str | None:
 def _left(seen: _Look, fate: Fate) -> Left | None:
     """Return the image that ECS, or a person, has gone back from."""
     unit, place = seen.unit, seen.place
-    if fate.left:
+    if fate.left and fate.went_back(unit):
         text = image_in(place.revision(fate.left, fresh=False), unit)
         return _gone_from(seen.service, text, False, assess(unit, fate).reason)
     if unit.ours or not unit.record.state.task or not fate.raw:
@@ -146,7 +142,9 @@ def _known(seen: _Look, fates: Sequence[Raw]) -> list[Raw]:
     image, state = seen.service.image, seen.unit.record.state
     if image is None or (image.digest and state.previous):
         return []
-    good = (str(_target_of(one)) for one in fates if one.get("status") == "SUCCESSFUL" and _target_of(one))
+    good = (
+        str(target) for one in fates if one.get("status") == "SUCCESSFUL" and (target := Fate(one).target)
+    )
     current = [str(one["arn"]) for one in seen.unit.raw.get("currentServiceRevisions") or ()]
     return seen.place.service_revisions([*current, *islice(good, FORMER)])
 

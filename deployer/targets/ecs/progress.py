@@ -32,8 +32,25 @@ class Fate:
         return str(self.raw.get("status") or "")
 
     @property
-    def went_back(self) -> bool:
-        """Return whether the newest word is on a rollback, under way or ended."""
+    def id(self) -> str | None:
+        """Return the id of the newest service deployment."""
+        return last(str(self.raw.get("serviceDeploymentArn") or "")) or None
+
+    @property
+    def target(self) -> str | None:
+        """Return the service revision that the newest service deployment brings."""
+        full = (self.raw.get("targetServiceRevision") or {}).get("arn")
+        return full or self.raw.get("targetServiceRevisionArn")
+
+    def is_in(self, service: Raw) -> bool:
+        """Return whether the description of a service knows of it: ECS's answers are not of one moment."""
+        known = [one.get("arn") for one in service.get("currentServiceRevisions") or ()]
+        return not known or self.target is None or self.target in known
+
+    def went_back(self, unit: Unit) -> bool:
+        """Return whether the newest word is on a rollback, under way or ended; our own way back is none."""
+        if unit.record.undone and unit.record.undone == self.id:
+            return False
         return self.status in WENT_BACK or (not self.status and self.left is not None)
 
 
@@ -78,12 +95,12 @@ def _phase(unit: Unit, fate: Fate) -> Phase:
     state, status = unit.primary.get("rolloutState"), fate.status
     if status in GOING_BACK:
         return Phase.ROLLING
-    if state == FAILED or status in {"ROLLBACK_FAILED", "STOPPED"}:
+    late = status == "STOPPED" and not fate.is_in(unit.raw)
+    if state == FAILED or (status in {"ROLLBACK_FAILED", "STOPPED"} and not late):
         return Phase.PAUSED
-    if state == IN_PROGRESS or status in UNDER_WAY:
+    if state == IN_PROGRESS or status in UNDER_WAY or late:
         return Phase.ROLLING
-    # A way back of our own is what was wanted.
-    return Phase.REVERTED if fate.went_back and unit.record.state.by != "rollback" else Phase.CONVERGED
+    return Phase.REVERTED if fate.went_back(unit) else Phase.CONVERGED
 
 
 def _patience(settings: Raw) -> float:
@@ -121,7 +138,7 @@ def _reason(unit: Unit, fate: Fate, phase: Phase) -> str:
     told = failure_of(fate.stopped, definition)
     if told:
         return told
-    if fate.went_back or phase is Phase.PAUSED:
+    if fate.went_back(unit) or phase is Phase.PAUSED:
         return str(said or failed.get("rolloutStateReason") or "")
     return _unplaced(unit.raw) if phase is Phase.ROLLING else ""
 

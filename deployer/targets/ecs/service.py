@@ -63,6 +63,7 @@ class Unit:
     record: Record = field(default_factory=Record)
     origins: Mapping[str, str] = field(default_factory=dict)  # of each label, in words
     counter: int = 0  # of the ledger, when it was read
+    newest: str | None = None  # the id of the newest service deployment, when it was looked at
 
     @property
     def primary(self) -> Raw:

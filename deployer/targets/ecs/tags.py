@@ -7,7 +7,7 @@ content cannot differ. Later words (why it failed) are written over them, which 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -36,7 +36,8 @@ class Record:
     state: State = field(default_factory=State)
     deployment: str | None = None  # the id of our deployment of it, once it is known
     former: str | None = None  # the revision to which the service pointed before
-    foreign: bool = False  # the state in these tags is another unit's
+    undone: str | None = None  # the service deployment from which it was gone back to this revision
+    foreign: bool = False  # the revision is another service's, too, which had its state written there first
 
 
 def read(tags: Iterable[Mapping[str, Any]] | None) -> dict[str, str]:
@@ -54,19 +55,28 @@ def is_allowed(value: str) -> bool:
     return len(value) <= LONGEST and not _REFUSED.search(value)
 
 
-def others(tags: Tags, container: str | None = None) -> dict[str, str]:
-    """Return the tags that a new revision has to keep: all but AWS's own, and but our state of one unit."""
+def others(tags: Tags, further: Collection[str] = ()) -> dict[str, str]:
+    """Return the tags that a new revision has to keep: people's, and the state of the service's other units.
+
+    Args:
+        tags: of the revision before it.
+        further: the containers by which those units are named.
+    """
     return {
         key: value
         for key, value in tags.items()
-        if not key.startswith(AWS) and not _is_state_of(key, container)
+        if not key.startswith(AWS) and (not key.startswith(STATE_PREFIX) or _owner(key) in further)
     }
 
 
-def _is_state_of(key: str, container: str | None) -> bool:
-    if not key.startswith(STATE_PREFIX):
-        return False
-    return key.partition("@")[2] == (container or "")
+def _owner(key: str) -> str:
+    return key.partition("@")[2]
+
+
+def owners(tags: Tags) -> dict[str, str]:
+    """Return the marks of the units whose state is in tags, by what their keys end with."""
+    begin = f"{STATE_PREFIX}service"
+    return {_owner(key): mark for key, mark in tags.items() if key.partition("@")[0] == begin and mark}
 
 
 def decode(tags: Tags, mark: str, container: str | None, name: str) -> Record:
@@ -78,14 +88,15 @@ def decode(tags: Tags, mark: str, container: str | None, name: str) -> Record:
         container: the unit's, None for a service's first.
         name: of the unit's repository, with its host.
     """
-    suffix = f"@{container}" if container else ""
+    known = owners(tags)
+    foreign = known.get(container or "", mark) != mark
+    owner = _guest(mark) if foreign else container or ""
+    if known.get(owner) != mark:
+        return Record(foreign=foreign)
 
     def value(field: str) -> str | None:
-        return tags.get(f"{STATE_PREFIX}{field}{suffix}") or None
+        return tags.get(_key(field, owner)) or None
 
-    owner = value("service")
-    if owner != mark:
-        return Record(foreign=owner is not None)
     found: dict[str, str] = {}
     for one in fields(State):
         key = one.name.replace("_", "-")
@@ -93,7 +104,16 @@ def decode(tags: Tags, mark: str, container: str | None, name: str) -> Record:
         text = " ".join(text for text in texts if text)
         if text:
             found[f"{STATE_PREFIX}{key}"] = _decoded(one.name, text, name)
-    return Record(State.of(found), value("deployment"), value("former"))
+    return Record(State.of(found), value("deployment"), value("former"), value("undone"), foreign)
+
+
+def _guest(mark: str) -> str:
+    """Return what the keys end with of a unit that shares its owner's revision with another service."""
+    return mark[:8]
+
+
+def _key(field: str, owner: str) -> str:
+    return f"{STATE_PREFIX}{field}@{owner}" if owner else f"{STATE_PREFIX}{field}"
 
 
 def _decoded(field: str, text: str, name: str) -> str:
@@ -113,15 +133,16 @@ def encode(record: Record, mark: str, container: str | None, name: str) -> dict[
         container: the unit's, None for a service's first.
         name: of the unit's repository, with its host.
     """
-    suffix = f"@{container}" if container else ""
-    found = {"service": mark, "deployment": record.deployment or "", "former": record.former or ""}
+    owner = _guest(mark) if record.foreign else container or ""
+    told = {"deployment": record.deployment, "former": record.former, "undone": record.undone}
+    found = {"service": mark} | {key: text or "" for key, text in told.items()}
     for one in fields(State):
         key, text = one.name.replace("_", "-"), getattr(record.state, one.name) or ""
         if one.name == "failed":
             found |= _failed(text)
         else:
             found[key] = _encoded(one.name, text, name)
-    return {f"{STATE_PREFIX}{key}{suffix}": value for key, value in found.items() if value}
+    return {_key(key, owner): value for key, value in found.items() if value}
 
 
 def _failed(text: str) -> dict[str, str]:
@@ -176,11 +197,11 @@ def over(tags: Tags, more: Tags) -> dict[str, str]:
     Raises:
         PermanentError: there is no room for them.
     """
-    suffixes = {key.partition("@")[2] for key in more}
+    mine = set(map(_owner, more))
     gone = {
         key: ""
         for key, value in tags.items()
-        if value and key.startswith(STATE_PREFIX) and key.partition("@")[2] in suffixes and key not in more
+        if value and key.startswith(STATE_PREFIX) and _owner(key) in mine and key not in more
     }
     room({**tags, **more})
     return {**more, **gone}
@@ -203,8 +224,3 @@ def room(tags: Tags) -> None:
 def with_deployment(record: Record, deployment: str | None) -> Record:
     """Return a record that knows the id of our deployment."""
     return replace(record, deployment=deployment)
-
-
-def keys(tags: Tags) -> Sequence[str]:
-    """Return the keys of our state among tags."""
-    return [key for key in tags if key.startswith(STATE_PREFIX)]

@@ -73,7 +73,9 @@ class Ecs:
         found = []
         for service in services:
             if service.id not in fresh:
-                raise NoSuchServiceError(f"service {service.name} has gone from its cluster")
+                gone = replace(service, untouchable="the service has gone")
+                found.append(look(self._place(service), gone, now))
+                continue
             counter = counters[_unit(service).id.service]
             found.append(look(self._place(service), _counted(fresh[service.id], counter), now))
         return found

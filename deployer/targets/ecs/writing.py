@@ -16,7 +16,7 @@ from deployer.model.service import STATE_PREFIX, State
 from deployer.targets.ecs import definitions, tags
 from deployer.targets.ecs.api import Refused
 from deployer.targets.ecs.ledger import UnitStore
-from deployer.targets.ecs.names import family_of, last
+from deployer.targets.ecs.names import UnitId, family_of, last
 from deployer.targets.ecs.place import Place
 from deployer.targets.ecs.service import Raw, Revision, Unit, primary, record_in
 from deployer.targets.ecs.tags import Record
@@ -132,16 +132,14 @@ class Writer:
 
     # -- words in tags ---------------------------------------------------------------------------------
 
-    def note(self, unit: Unit, revision: Revision, state: State, deployment: str | None) -> bool:
+    def note(self, unit: Unit, revision: Revision, state: State, deployment: str | None = None) -> bool:
         """Write state into the tags of a revision, which restarts nothing; return whether that can be.
 
-        It cannot where the revision bears another service's state, or may not be tagged any more.
+        It cannot where the revision may not be tagged any more.
         """
         known = record_in(revision, unit)
-        if known.foreign:
-            return False
         signed = replace(state, template=definitions.fingerprint(revision.raw))
-        record = Record(signed, deployment, known.former)
+        record = Record(signed, deployment, known.former, unit.newest, known.foreign)
         try:
             self.place.tag(revision, tags.over(revision.tags, _encoded(record, unit)))
         except Refused as fault:
@@ -156,7 +154,13 @@ def _encoded(record: Record, unit: Unit) -> dict[str, str]:
 
 def _carried(base: Revision, unit: Unit, template: str) -> dict[str, str]:
     """Return the tags that a new revision takes over; what further units wrote is signed anew."""
-    old, kept = definitions.fingerprint(base.raw), tags.others(base.tags, unit.id.container)
+    old, marks = definitions.fingerprint(base.raw), tags.owners(base.tags)
+    further = {
+        owner
+        for owner, mark in marks.items()
+        if owner != (unit.id.container or "") and UnitId(unit.id.service, owner or None).mark == mark
+    }
+    kept = tags.others(base.tags, further)
     for key in [
         key for key, value in kept.items() if key.startswith(f"{STATE_PREFIX}template") and value == old
     ]:

@@ -1,5 +1,7 @@
 """Our state in the tags of a revision, by ECS's grammar."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,7 +84,8 @@ def test_state_of_another_unit_is_nobodys():
 def test_a_new_revision_keeps_all_tags_but_those_of_aws_and_its_own():
     mine = {"team": "a", "aws:cloudformation:stack-name": "s", **tags.encode(Record(FULL), MARK, None, NAME)}
     further = tags.encode(Record(FULL), MARK, "migrate", NAME)
-    assert tags.others(mine | further) == {"team": "a"} | further
+    assert tags.others(mine | further, {"migrate"}) == {"team": "a"} | further
+    assert tags.others(mine | further) == {"team": "a"}
 
 
 def test_what_is_no_longer_said_is_written_as_empty():
@@ -98,3 +101,12 @@ def test_more_tags_than_ecs_allows_are_refused_with_their_number():
         PermanentError, match="has 45 tags, and the deployer's state needs 15 more.*remove 10"
     ):
         tags.over({f"t{n}": "" for n in range(45)}, tags.encode(Record(FULL, "d", "f"), MARK, None, NAME))
+
+
+def test_services_that_share_a_revision_of_their_owner_have_their_state_side_by_side():
+    other = UnitId("arn:aws:ecs:eu-north-1:123456789012:service/prod/other").mark
+    found = tags.encode(Record(FULL), MARK, None, NAME)
+    theirs = replace(tags.decode(found, other, None, NAME), state=State(task="theirs"))
+    found |= tags.encode(theirs, other, None, NAME)
+    assert tags.decode(found, MARK, None, NAME).state == FULL
+    assert tags.decode(found, other, None, NAME) == theirs
