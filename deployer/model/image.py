@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from deployer.errors import InvalidReferenceError
 
@@ -150,17 +151,7 @@ class Image:
         Raises:
             InvalidReferenceError: it is none; the message quotes the beginning of it.
         """
-        rest, at, digest = text.partition("@")
-        name, colon, tag = rest.rpartition(":")
-        if not colon or "/" in tag:  # no tag: the colon, if there is one, begins a port
-            name, colon, tag = rest, "", ""
-        if not at and (is_digest(text) or _ENGINE_ID.fullmatch(text)):
-            raise _invalid(text, "it is the id of an image on one machine")
-        parts = (*_split(name), tag if colon else None, digest if at else None)
-        fault = _fault(*parts)
-        if fault:
-            raise _invalid(text, fault)
-        return cls(*parts)
+        return _parsed(text)
 
     @classmethod
     def find(cls, text: str | None) -> Image | None:
@@ -230,6 +221,21 @@ class Image:
         """Return whether both follow one tag of one repository; never so if either follows none."""
         tag = self.followed_tag
         return tag is not None and tag == other.followed_tag and self.same_repository(other)
+
+
+@lru_cache(maxsize=4096)  # a look reads the same few references dozens of times
+def _parsed(text: str) -> Image:
+    rest, at, digest = text.partition("@")
+    name, colon, tag = rest.rpartition(":")
+    if not colon or "/" in tag:  # no tag: the colon, if there is one, begins a port
+        name, colon, tag = rest, "", ""
+    if not at and (is_digest(text) or _ENGINE_ID.fullmatch(text)):
+        raise _invalid(text, "it is the id of an image on one machine")
+    parts = (*_split(name), tag if colon else None, digest if at else None)
+    fault = _fault(*parts)
+    if fault:
+        raise _invalid(text, fault)
+    return Image(*parts)
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -50,8 +50,8 @@ class State:
         Anybody who may update the service may write there: labels that are not ours, and values that we
         cannot have written, are passed over.
         """
-        found = {f.name: labels.get(_label(f.name)) for f in fields(cls)}
-        return cls(**{name: text for name, text in found.items() if text and _is_ours(name, text)})
+        found = ((name, labels.get(label)) for name, label in _LABELS.items())
+        return cls(**{name: text for name, text in found if text and _is_ours(name, text)})
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -85,12 +85,11 @@ class State:
 
     def labels(self) -> dict[str, str]:
         """Return the labels that hold this state."""
-        values = {_label(f.name): getattr(self, f.name) for f in fields(self)}
+        values = {label: getattr(self, name) for name, label in _LABELS.items()}
         return {label: value for label, value in values.items() if value is not None}
 
 
-def _label(field: str) -> str:
-    return STATE_PREFIX + field.replace("_", "-")
+_LABELS = {f.name: STATE_PREFIX + f.name.replace("_", "-") for f in fields(State)}
 
 
 def _is_time(text: str) -> bool:

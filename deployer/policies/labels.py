@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 from deployer.model import label_names as names
@@ -54,25 +55,13 @@ class ServiceLabels:
             labels: all labels of the service.
             filter_label: DEPLOYER_FILTER_LABEL, which may be a name of its own under `deployer.`.
         """
-        reader = _Reader(labels)
-        reader.check_names((filter_label or "").partition("=")[0])
-        return cls(
-            enabled=bool(reader.flag(names.ENABLE, default=True, wrong=False)),
-            policy=reader.policy(),
-            hold=_hold(reader.text(names.HOLD)),
-            window=reader.read(names.WINDOW, Window.parse),
-            after=reader.text(names.AFTER),
-            pre_job=reader.text(names.PRE_JOB),
-            run_job=bool(reader.flag(names.RUN_JOB)),
-            replace=bool(reader.flag(names.REPLACE)),
-            login=reader.text(names.LOGIN),
-            notify=reader.text(names.NOTIFY),
-            require_way_back=bool(reader.flag(names.REQUIRE_WAY_BACK)),
-            rollback=reader.flag(names.ROLLBACK),
-            timeout=reader.seconds(names.TIMEOUT, 1),
-            settle=reader.seconds(names.SETTLE, 0),
-            problem="; ".join(reader.problems) or None,
-        )
+        # Docker tells upper and lower case apart, people do not.
+        ours = [
+            (name, text)
+            for name, text in labels.items()
+            if name.lower().startswith(names.PREFIX) and not name.startswith(STATE_PREFIX)
+        ]
+        return _parsed(tuple(sorted(ours)), (filter_label or "").partition("=")[0])
 
     def missing_service(self, services: Collection[str]) -> str | None:
         """Return the complaint that `deployer.after` or `deployer.pre-job` names no service, or None.
@@ -84,6 +73,29 @@ class ServiceLabels:
             if name and name not in services:
                 return f"label {label}={name[:MAX_SAID]!r}: no such service{did_you_mean(name, services)}"
         return None
+
+
+@lru_cache(maxsize=1024)  # one look asks for them a dozen times, and most services have none
+def _parsed(ours: tuple[tuple[str, str], ...], filter_label: str) -> ServiceLabels:
+    reader = _Reader(dict(ours))
+    reader.check_names(filter_label)
+    return ServiceLabels(
+        enabled=bool(reader.flag(names.ENABLE, default=True, wrong=False)),
+        policy=reader.policy(),
+        hold=_hold(reader.text(names.HOLD)),
+        window=reader.read(names.WINDOW, Window.parse),
+        after=reader.text(names.AFTER),
+        pre_job=reader.text(names.PRE_JOB),
+        run_job=bool(reader.flag(names.RUN_JOB)),
+        replace=bool(reader.flag(names.REPLACE)),
+        login=reader.text(names.LOGIN),
+        notify=reader.text(names.NOTIFY),
+        require_way_back=bool(reader.flag(names.REQUIRE_WAY_BACK)),
+        rollback=reader.flag(names.ROLLBACK),
+        timeout=reader.seconds(names.TIMEOUT, 1),
+        settle=reader.seconds(names.SETTLE, 0),
+        problem="; ".join(reader.problems) or None,
+    )
 
 
 @dataclass
@@ -125,10 +137,7 @@ class _Reader:
             return Policy(Kind.NONE, Kind.NONE.value)
 
     def check_names(self, filter_label: str) -> None:
-        for name in sorted(self.labels):
-            # Docker tells upper and lower case apart, people do not.
-            if not name.lower().startswith(names.PREFIX) or name.startswith(STATE_PREFIX):
-                continue
+        for name in self.labels:
             if name not in names.KNOWN and name != filter_label:
                 hint = did_you_mean(name, names.KNOWN, names.PREFIX)
                 self.problems.append(f"unknown label {name[:MAX_SAID]}{hint}")

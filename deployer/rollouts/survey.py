@@ -57,15 +57,21 @@ class Survey:
         return len({one.wanted for one in self.behind if one.now})
 
 
-def survey(core: Core) -> Survey:
+def survey(core: Core, at_once: int = ASKED_AT_ONCE) -> Survey:
     """Compare every service with its registry; no service is written to.
+
+    Args:
+        core: the ports and the rules.
+        at_once: services whose registries are asked side by side.
 
     Raises:
         TemporaryError: the Swarm cannot answer now.
     """
     ledger, asking = core.target.ledger(), asked_once(core)
     services = [s for s in core.target.services() if s.image and s.carries(core.rules.filter_label)]
-    answers = side_by_side(lambda s: _compare(asking, s, ledger), services, kind=lambda s: s.image_text)
+    answers = side_by_side(
+        lambda s: _compare(asking, s, ledger), services, kind=lambda s: s.image_text, at_once=at_once
+    )
     pairs = list(zip(services, answers, strict=True))
     return Survey(
         len(services),
@@ -82,7 +88,10 @@ def asked_once(core: Core) -> Core:
 
 
 def side_by_side(
-    question: Callable[[S], T], items: Sequence[S], kind: Callable[[S], object] = id
+    question: Callable[[S], T],
+    items: Sequence[S],
+    kind: Callable[[S], object] = id,
+    at_once: int = ASKED_AT_ONCE,
 ) -> list[T | DeployerError]:
     """Ask a question about several things at a time; a fault is the answer about the one that has it.
 
@@ -95,13 +104,15 @@ def side_by_side(
         except DeployerError as fault:
             return fault
 
+    if min(len(items), at_once) <= 1:
+        return [answer(item) for item in items]
     count = Counter[object]()
     places = []
     for number, item in enumerate(items):
         count[kind(item)] += 1
         places.append((count[kind(item)], number))
     order = [number for _, number in sorted(places)]
-    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         answers = dict(zip(order, pool.map(lambda number: answer(items[number]), order), strict=True))
     return [answers[number] for number in range(len(items))]
 

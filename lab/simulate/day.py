@@ -19,6 +19,7 @@ from lab.simulate.world import RECONCILE, RENEWAL, REPOSITORY, World
 
 DAY = 86_400.0
 QUIET = 26 * 3600.0  # seconds without news at the end, longer than the patience: all must end
+SILENT = 13 * 3600.0  # seconds that are enough where all has ended: credentials are renewed twice
 NAMES = ("web", "api", "ver")
 
 
@@ -65,6 +66,8 @@ def _play(world: Stage, todo: list[Act], days: float) -> None:
     while world.now < end:
         if not todo and world.now >= days * DAY:
             world.calm()
+            if not world.queue and world.now >= days * DAY + SILENT:
+                break
         world.run_until(min([end, *looks, *([todo[0].at] if todo else [])]))
         while todo and todo[0].at <= world.now:
             world.act(todo.pop(0))
@@ -138,7 +141,7 @@ class Stage(World):
             raise BrokenError(f"does not end: {left}")
         deployer, port, _ = self.worker()
         port.dies_in = None
-        for one in survey.survey(deployer).behind:
+        for one in survey.survey(deployer, at_once=1).behind:
             if one.now:
                 raise BrokenError(f"{one.service} runs {one.running}, not {one.wanted}, and nothing says why")
         target = SwarmTarget(self.engine)

@@ -38,6 +38,7 @@ class MemoryEngine:
         self.agents.tell = self.orchestrator.task_changed
         self.digests: dict[str, str] = {}  # "repository:tag" to digest, as the registry has them now
         self.written: list[tuple[str, str]] = []  # (service, image) of every write to a service
+        self.disturbed_at = 0.0  # when somebody last wrote, or a node changed, on the timeline
         self._configs: dict[str, Json] = {}
         self._created: dict[str, int] = {}  # how often a service of a name was created
         self.add_node("node-1")
@@ -85,7 +86,7 @@ class MemoryEngine:
         self.cluster.services[record.id], self.cluster.tasks[record.id] = record, {}
         if running:
             self._run(record)
-        self.orchestrator.touched(record)
+        self._touched(record)
         return record.id
 
     def update_service(
@@ -130,6 +131,7 @@ class MemoryEngine:
         """Answer `DELETE /services/{name or id}`."""
         record = self.record(name)
         del self.cluster.services[record.id]
+        self.disturbed_at = self.timeline.seconds
         self.orchestrator.removed(record)
 
     # -- configs, registry, engine -----------------------------------------------------------------
@@ -211,6 +213,7 @@ class MemoryEngine:
         self._nodes_changed()
 
     def _nodes_changed(self) -> None:
+        self.disturbed_at = self.timeline.seconds
         self.orchestrator.nodes_changed()
         self.agents.nodes_changed()
 
@@ -242,6 +245,10 @@ class MemoryEngine:
             record.iteration, record.executed = record.iteration + 1, self.cluster.now()
         self.cluster.touch(record)
         self.written.append((record.name, str(record.template["ContainerSpec"]["Image"])))
+        self._touched(record)
+
+    def _touched(self, record: ServiceRecord) -> None:
+        self.disturbed_at = self.timeline.seconds
         self.orchestrator.touched(record)
 
     def _run(self, record: ServiceRecord) -> None:

@@ -268,13 +268,10 @@ class Orchestrator:
         limit = most + 1 if most else self.cluster.history_limit
         if not service or not tasks or limit < 0 or service.mode.endswith("Job"):
             return
-        slot = [one for one in tasks.values() if (one.slot, one.node if not one.slot else "") == _place(task)]
+        number, node = task.slot, task.node
+        slot = [one for one in tasks.values() if one.slot == number and (number or one.node == node)]
         over = len(slot) - limit
         for one in slot if over > 0 else ():
             if over > 0 and (one.ended or (RANK[one.state] < ASSIGNED and one.unwanted)):
                 del tasks[one.id]
                 over -= 1
-
-
-def _place(task: Task) -> Place:
-    return task.slot, "" if task.slot else task.node

@@ -18,15 +18,24 @@ class Timeline:
         self.seconds = 0.0  # since the beginning
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
+        self._now = (self.seconds, begin, begin)
 
     @property
     def now(self) -> datetime:
         """Return the time that a right clock shows."""
-        return self.begin + timedelta(seconds=self.seconds)
+        if self._now[:2] != (self.seconds, self.begin):
+            self._now = self.seconds, self.begin, self.begin + timedelta(seconds=self.seconds)
+        return self._now[2]
 
     def after(self, seconds: float, act: Callable[[], None]) -> None:
         """Have an act done later; acts of one moment are done in the order in which they were asked for."""
         heapq.heappush(self._due, (self.seconds + seconds, next(self._order), act))
+
+    def skip(self, seconds: float) -> None:
+        """Move the clock, and let what is due come so much later: as if everything had stood still."""
+        self.seconds += seconds
+        # All by the same amount: the order, and with it the heap, stays.
+        self._due = [(due + seconds, order, act) for due, order, act in self._due]
 
     def advance(self, seconds: float) -> None:
         """Move the clock, and do what becomes due on the way."""
