@@ -84,7 +84,7 @@ def simulate(services: int, width: int, warm: int, minutes: int) -> Waited:
     rules = Rules(max_rollouts=width)
     deployer = Deployer(swarm, swarm, rules, clock=swarm.clock, observer=Observer(lambda: now[0]))
     heap: list[tuple[float, int, Request, Any]] = [
-        (0.0, number, Request(f"task{number}", by="event"), None) for number in range(services)
+        (0.0, number, Request(f"task{number}", trigger="event"), None) for number in range(services)
     ]
     looks, begun, counted = 0, 0, False
     while heap and heap[0][0] < (warm + minutes) * 60:

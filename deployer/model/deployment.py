@@ -23,14 +23,14 @@ class Outcome(StrEnum):
 class Request:
     """What somebody wants of one service."""
 
-    task: str  # the deployment's id: the Celery task's
-    by: str = "manual"  # event, manual, reconcile or rollback
+    deployment_id: str  # the deployment's id: the Celery task's
+    trigger: str = "manual"  # event, manual, reconcile or rollback
     image: str | None = None  # another tag of the same repository; None: what the service follows
     force: bool = False  # restart on the same digest, and try a digest that failed before
     rollback: bool = False  # go back to the former image
     allow_repository_change: bool = False
     event: str | None = None  # the event's id
-    hint: str | None = None  # the digest that the event spoke of
+    pushed_digest: str | None = None  # the digest that the event spoke of
     pushed_at: str | None = None
     seen: str | None = None  # the digest that a person saw the service run when they asked
     # For how many seconds it has waited for each thing, counted by the delays that it asked for: SQS delivers
@@ -46,11 +46,11 @@ class Request:
     @property
     def by_itself(self) -> bool:
         """Return whether no person asked for it now."""
-        return self.by in {"event", "reconcile", "release"}
+        return self.trigger in {"event", "reconcile", "release"}
 
 
 @dataclass(frozen=True)
-class Watch:
+class RolloutMemory:
     """What a deployment that has written remembers until its next look."""
 
     task: str  # the deployment that wrote; another one's when it ends what that one left
@@ -71,7 +71,7 @@ class Again:
 
     seconds: float
     reason: str
-    watch: Watch | None = None
+    watch: RolloutMemory | None = None
     waiting: Mapping[str, float] = field(default_factory=dict)
     pre_job: str | None = None
     patient: bool = False  # the wait itself does not count against the deployment's patience
@@ -94,3 +94,6 @@ class Report:
     recovered: bool = False  # the deployment before had failed, or the service was not well
     notify: str | None = None  # the service's label `deployer.notify`
     runs: str | None = None  # the image that the service is described with at the end
+
+
+Step = Report | Again  # what one look at a service leads to

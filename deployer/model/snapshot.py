@@ -27,7 +27,7 @@ class Progress:
 
     phase: Phase
     ready: int
-    wanted: int
+    desired: int
     reason: str = ""
     engine_busy: bool = False  # the target itself says that an update or a rollback is under way
     engine_done: bool = False  # the target itself says that it has replaced every task
@@ -40,7 +40,7 @@ class Progress:
     @property
     def all_up(self) -> bool:
         """Return whether every wanted task runs the service's template, whatever the target says."""
-        return self.ready >= self.wanted and not self.leftovers
+        return self.ready >= self.desired and not self.leftovers
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def _ask(core: Core, snapshot: Snapshot, pushed: Image | None, steps: list[Step]
         steps.append(Step("the push is of what it follows", why))
         if why:
             return "ignored", why
-    request = Request("-", by="event", hint=pushed.digest if pushed else None)
+    request = Request("-", trigger="event", pushed_digest=pushed.digest if pushed else None)
     case = core.case(snapshot, request)
     for rule, stop in questions(case):
         steps.append(_step(rule, stop))

@@ -164,7 +164,7 @@ def remembered(snapshot: Snapshot) -> list[Entry]:
                 datetime.fromisoformat(state.at).astimezone(),
                 service.name,
                 _ending(snapshot),
-                state.reason or f"{snapshot.progress.ready}/{snapshot.progress.wanted} running",
+                state.reason or f"{snapshot.progress.ready}/{snapshot.progress.desired} running",
                 state.image,
                 state.previous,
                 by=state.by or "",

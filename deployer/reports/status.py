@@ -30,7 +30,7 @@ class Last:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ServiceStatus:
     """One service."""
 
     service: str
@@ -56,7 +56,7 @@ def survey(
     names: Sequence[str] = (),
     ask: bool = True,
     worker_answers: Callable[[], bool] = lambda: True,
-) -> list[Standing]:
+) -> list[ServiceStatus]:
     """Return the state of services, by name.
 
     Args:
@@ -87,12 +87,12 @@ def survey(
     return [replace(one, why=(NO_WORKER, *one.why)) if one in idle else one for one in standings]
 
 
-def _waits_for_a_worker(one: Standing) -> bool:
+def _waits_for_a_worker(one: ServiceStatus) -> bool:
     blocked = any(why.kind != "no-way-back" for why in one.why)
     return one.newer is not None and not blocked and one.state in {"converged", "reverted"}
 
 
-def _standing(core: Core, look: Snapshot, found: Mapping[str, Answer], ledger: Ledger) -> Standing:
+def _standing(core: Core, look: Snapshot, found: Mapping[str, Answer], ledger: Ledger) -> ServiceStatus:
     service, image, state = look.service, look.service.image, look.service.state
     assert image is not None  # noqa: S101 - survey has left out the others
     answer = found.get(service.id)
@@ -103,7 +103,7 @@ def _standing(core: Core, look: Snapshot, found: Mapping[str, Answer], ledger: L
     if look.progress.phase is Phase.PAUSED:
         why.append(Why("failed", f"the roll-out is paused: {look.progress.reason}"))
     written_by_us = state.at if state.image == service.image_text else None
-    return Standing(
+    return ServiceStatus(
         service=service.name,
         image=str(image.without_digest()),
         digest=image.digest,
@@ -112,7 +112,7 @@ def _standing(core: Core, look: Snapshot, found: Mapping[str, Answer], ledger: L
         registry=_registry(service, answer, newer is not None, service.id in found),
         state=_phase(look),
         ready=look.progress.ready,
-        wanted=look.progress.wanted,
+        wanted=look.progress.desired,
         why=tuple(sorted(why, key=lambda one: KINDS.index(one.kind) if one.kind in KINDS else 0)),
         failed=tuple(known_failures(look, ledger)),
         last=_last(look),

@@ -68,7 +68,7 @@ def reasons(
 
 def _without(core: Core, look: Snapshot, ledger: Ledger, newer: tuple[Image, Manifest]) -> Why | None:
     """Return that a newer image would have no way back; None if it has, or the registry does not tell."""
-    case = core.case(look, Request("-", by="reconcile"), ledger)
+    case = core.case(look, Request("-", trigger="reconcile"), ledger)
     decision = decide(Found(case, *newer))
     if not isinstance(decision, Update):
         return None
@@ -92,7 +92,7 @@ def no_way_back(core: Core, case: Case, update: Update) -> str | None:
 
 
 def _stop(core: Core, look: Snapshot, ledger: Ledger, newer: tuple[Image, Manifest] | None) -> Stop | None:
-    case = core.case(look, Request("-", by="reconcile"), ledger)
+    case = core.case(look, Request("-", trigger="reconcile"), ledger)
     for _, stop in questions(case):
         if stop:
             return stop

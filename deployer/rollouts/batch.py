@@ -94,7 +94,7 @@ def begin(deployer: Deployer, services: Sequence[Service], requests: Sequence[Re
     for snapshot, request in zip(snapshots, requests, strict=True):
         step: Again | None = None
         if time.monotonic() < until:
-            with about(event=request.event, task=request.task, service=snapshot.service.name):
+            with about(event=request.event, task=request.deployment_id, service=snapshot.service.name):
                 try:
                     made = batch.step(snapshot, request)
                     step = made if isinstance(made, Again) and made.watch else None

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 
 from deployer.errors import DeployerError, NotFoundError, PermanentError
-from deployer.model.deployment import Again, Outcome, Report, Watch
+from deployer.model.deployment import Again, Outcome, RolloutMemory, Step
 from deployer.model.image import Image
 from deployer.model.service import Manifest
 from deployer.rollouts.core import Core
@@ -21,7 +21,7 @@ STUCK_LOOK = 10.0  # seconds between two tries of a way back that the registry r
 STUCK_SECONDS = 900.0  # in all
 
 
-def carry_out(core: Core, case: Case, watch: Watch, decision: Decision) -> Report | Again:
+def carry_out(core: Core, case: Case, watch: RolloutMemory, decision: Decision) -> Step:
     """Do what was decided about an update that was written.
 
     Raises:
@@ -45,7 +45,7 @@ def carry_out(core: Core, case: Case, watch: Watch, decision: Decision) -> Repor
             return Again(FIRST_LOOK, f"the engine rolled back: {reason}", _turned(watch, reason))
 
 
-def _go_back(core: Core, case: Case, watch: Watch, back: GoBack) -> Report | Again:
+def _go_back(core: Core, case: Case, watch: RolloutMemory, back: GoBack) -> Step:
     snapshot, service = case.snapshot, case.snapshot.service
     core.remember_failure(snapshot, back.failed, back.reason)
     try:
@@ -73,5 +73,5 @@ def _credentials(core: Core, image: Image, login: str | None) -> Credentials | N
         return None
 
 
-def _turned(watch: Watch, reason: str) -> Watch:
+def _turned(watch: RolloutMemory, reason: str) -> RolloutMemory:
     return replace(watch, watched=0.0, going_back=reason, asked=FIRST_LOOK, stuck=0.0)

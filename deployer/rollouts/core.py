@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from deployer.errors import AccessDeniedError, NoSuchServiceError, NotFoundError
 from deployer.model import label_names as names
-from deployer.model.deployment import Outcome, Report, Request, Watch
+from deployer.model.deployment import Outcome, Report, Request, RolloutMemory
 from deployer.model.image import Image
 from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import MOVED, Snapshot
@@ -181,7 +181,7 @@ class Core:
         request: Request,
         outcome: Outcome,
         reason: str,
-        watch: Watch | None = None,
+        watch: RolloutMemory | None = None,
     ) -> Report:
         """Return how a deployment ended; with the watch, if it has written."""
         service = snapshot.service
@@ -193,7 +193,7 @@ class Core:
             image=watch.image if watch else _meant(service, request, outcome),
             previous=watch.previous if watch else None,
             duration=_duration(snapshot, watch),
-            by=request.by,
+            by=request.trigger,
             event=request.event,
             recovered=bool(watch and watch.recovers and outcome is Outcome.UPDATED),
             notify=service.labels.get(names.NOTIFY),
@@ -237,7 +237,7 @@ def known_failures(snapshot: Snapshot, ledger: Ledger) -> dict[str, str]:
     return known
 
 
-def _duration(snapshot: Snapshot, watch: Watch | None) -> float:
+def _duration(snapshot: Snapshot, watch: RolloutMemory | None) -> float:
     if watch is None:
         return 0.0
     elapsed = (snapshot.now - datetime.fromisoformat(watch.began_at)).total_seconds()
@@ -246,6 +246,6 @@ def _duration(snapshot: Snapshot, watch: Watch | None) -> float:
 
 def _meant(service: Service, request: Request, outcome: Outcome) -> str | None:
     """Return the image that a report without a write is about: the pushed one where a push is held back."""
-    if outcome is not Outcome.HELD or not service.image or not request.hint:
+    if outcome is not Outcome.HELD or not service.image or not request.pushed_digest:
         return service.image_text
-    return str(service.image.without_digest().with_digest(request.hint))
+    return str(service.image.without_digest().with_digest(request.pushed_digest))

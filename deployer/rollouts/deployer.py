@@ -2,7 +2,7 @@
 
 `advance` is the whole deployment as a step function. It keeps nothing: what it has to remember until the
 next look is in the service's labels (what was written, by which deployment), in the ledger (what failed), and
-in the `Watch` that travels with the message. So any worker goes on where another one died.
+in the `RolloutMemory` that travels with the message. So any worker goes on where another one died.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from deployer.errors import (
     StaleVersionError,
 )
 from deployer.model import label_names as names
-from deployer.model.deployment import Again, Outcome, Report, Request, Watch
+from deployer.model.deployment import Again, Outcome, Report, Request, RolloutMemory, Step
 from deployer.model.image import Image
 from deployer.model.service import LabelError, Service
 from deployer.model.snapshot import Phase, Snapshot
@@ -54,7 +54,7 @@ class Deployer(Core):
     pace: Pace = field(default_factory=Pace)
     observer: Observer = field(default_factory=Observer)
 
-    def advance(self, name: str, request: Request, watch: Watch | None = None) -> Report | Again:
+    def advance(self, name: str, request: Request, watch: RolloutMemory | None = None) -> Step:
         """Look at a service once and bring its deployment forward.
 
         Args:
@@ -71,11 +71,11 @@ class Deployer(Core):
         except NoSuchServiceError as fault:
             gone = request.by_itself and watch is None
             outcome = Outcome.IGNORED if gone else Outcome.FAILED
-            return Report(outcome, str(fault), name, by=request.by, event=request.event)
+            return Report(outcome, str(fault), name, by=request.trigger, event=request.event)
         except PermanentError as fault:
-            return Report(Outcome.FAILED, str(fault), name, by=request.by, event=request.event)
+            return Report(Outcome.FAILED, str(fault), name, by=request.trigger, event=request.event)
 
-    def _advance(self, snapshot: Snapshot, request: Request, watch: Watch | None) -> Report | Again:
+    def _advance(self, snapshot: Snapshot, request: Request, watch: RolloutMemory | None) -> Step:
         for _ in range(STALE_READS):
             try:
                 return self.step(snapshot, request, watch)
@@ -86,7 +86,7 @@ class Deployer(Core):
             snapshot = self.read(snapshot.service.id)
         return self.step(snapshot, request, watch)
 
-    def step(self, snapshot: Snapshot, request: Request, watch: Watch | None = None) -> Report | Again:
+    def step(self, snapshot: Snapshot, request: Request, watch: RolloutMemory | None = None) -> Step:
         """Do what one reading of a service leads to.
 
         Raises:
@@ -97,10 +97,10 @@ class Deployer(Core):
         step = self._step_or_report(snapshot, request, watch)
         if isinstance(step, Report):
             # Also where the target has taken back all that told of its write, so that nobody follows it.
-            self._give_slot_back(snapshot, request.task)
+            self._give_slot_back(snapshot, request.deployment_id)
         return step
 
-    def _step_or_report(self, snapshot: Snapshot, request: Request, watch: Watch | None) -> Report | Again:
+    def _step_or_report(self, snapshot: Snapshot, request: Request, watch: RolloutMemory | None) -> Step:
         try:
             return self._step(snapshot, request, watch)
         except NoSuchServiceError:
@@ -111,8 +111,8 @@ class Deployer(Core):
         except PermanentError as fault:
             return self.report(snapshot, request, Outcome.FAILED, str(fault), watch)
 
-    def _step(self, snapshot: Snapshot, request: Request, watch: Watch | None) -> Report | Again:
-        if watch is not None or snapshot.service.state.task == request.task:
+    def _step(self, snapshot: Snapshot, request: Request, watch: RolloutMemory | None) -> Step:
+        if watch is not None or snapshot.service.state.task == request.deployment_id:
             return self._follow(snapshot, request, watch)
         if not (snapshot.ours and snapshot.progress.phase is Phase.PAUSED):
             return self._begin(snapshot, request)
@@ -128,7 +128,7 @@ class Deployer(Core):
 
     # -- to the write ------------------------------------------------------------------------------
 
-    def _begin(self, snapshot: Snapshot, request: Request) -> Report | Again:
+    def _begin(self, snapshot: Snapshot, request: Request) -> Step:
         case = self.case(snapshot, request)
         if self._waits_for_a_slot(case):
             return self._stopped(case, self._no_slot())  # without a question to the registry
@@ -151,10 +151,10 @@ class Deployer(Core):
                     self.remember_failure(snapshot, left, "rolled back by hand")
                 self.write(snapshot, decision, credentials)
         except BaseException:
-            self._give_slot_back(snapshot, request.task)
+            self._give_slot_back(snapshot, request.deployment_id)
             raise
         if waits:
-            self._give_slot_back(snapshot, request.task)
+            self._give_slot_back(snapshot, request.deployment_id)
             return waits
         return self._begun(case, decision)
 
@@ -164,12 +164,18 @@ class Deployer(Core):
             ledger.forget(self.target, snapshot.service.name, digest)
         began, before = snapshot.now.isoformat(), snapshot.service.image_text
         unwell = bool(snapshot.service.state.reason) or snapshot.progress.phase is Phase.PAUSED
-        watch = Watch(
-            case.request.task, str(update.image), before, began, began, recovers=unwell, asked=FIRST_LOOK
+        watch = RolloutMemory(
+            case.request.deployment_id,
+            str(update.image),
+            before,
+            began,
+            began,
+            recovers=unwell,
+            asked=FIRST_LOOK,
         )
         return Again(FIRST_LOOK, "the roll-out has begun", watch)
 
-    def _stopped(self, case: Case, stop: Stop) -> Report | Again:
+    def _stopped(self, case: Case, stop: Stop) -> Step:
         if isinstance(stop, Skip):
             if stop.outcome is not Outcome.IGNORED:
                 self.remember(case)
@@ -196,9 +202,7 @@ class Deployer(Core):
             log.warning("Service %s has no way back from this update: %s", service.name, problem)
         return None
 
-    def _job_first(
-        self, case: Case, update: Update, credentials: Credentials | None
-    ) -> Report | Again | None:
+    def _job_first(self, case: Case, update: Update, credentials: Credentials | None) -> Step | None:
         """Have the job of the label `deployer.pre-job` run the new image before the service does."""
         snapshot, request = case.snapshot, case.request
         name = case.labels.pre_job
@@ -225,7 +229,7 @@ class Deployer(Core):
 
     # -- after the write ---------------------------------------------------------------------------
 
-    def _follow(self, snapshot: Snapshot, request: Request, remembered: Watch | None) -> Report | Again:
+    def _follow(self, snapshot: Snapshot, request: Request, remembered: RolloutMemory | None) -> Step:
         watch, state = looked(remembered, snapshot), snapshot.service.state
         case = case_of(snapshot, request, self.rules, self.target.ledger())
         self.remember(case)
@@ -256,7 +260,7 @@ class Deployer(Core):
     def _no_slot(self) -> Wait:
         return Wait(f"{self.rules.max_rollouts} services roll already (DEPLOYER_MAX_ROLLOUTS)", SLOT)
 
-    def _keep_slot(self, snapshot: Snapshot, owner: str, step: Report | Again) -> None:
+    def _keep_slot(self, snapshot: Snapshot, owner: str, step: Step) -> None:
         if isinstance(step, Report):
             self._give_slot_back(snapshot, owner)
         elif self.rules.max_rollouts:
@@ -272,13 +276,13 @@ class Deployer(Core):
             return False  # without reading all services
         services = self.target.services(keep=lambda s: s.rolls(snapshot.now, self._timeout(s)))
         rolling = {service.name for service in services}
-        return take_slot(self.target, name, request.task, rolling, width, self.observer)
+        return take_slot(self.target, name, request.deployment_id, rolling, width, self.observer)
 
     def _timeout(self, service: Service) -> float:
         return ServiceLabels.parse(service.labels).timeout or self.rules.rollout_timeout
 
 
-def _takes_its_place(step: Report | Again, request: Request) -> bool:
+def _takes_its_place(step: Step, request: Request) -> bool:
     """Return whether a paused roll-out may be left as it is.
 
     A hold stands, a newer push and a person's word come first. What waits for hours does not.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from deployer.model import label_names as names
-from deployer.model.deployment import Outcome, Request, Watch
+from deployer.model.deployment import Outcome, Request, RolloutMemory
 from deployer.model.image import Image
 from deployer.model.snapshot import Phase, Snapshot
 from deployer.rollouts.decision import Case
@@ -63,7 +63,7 @@ class TakeOver:
 Decision = Ended | LookAgain | GoBack | TakeOver
 
 
-def looked(watch: Watch | None, snapshot: Snapshot) -> Watch:
+def looked(watch: RolloutMemory | None, snapshot: Snapshot) -> RolloutMemory:
     """Return what a deployment remembers after this look; without a memory, what the service's labels tell.
 
     Only the time that was asked for counts: nobody's clock, and no time in which nobody looked.
@@ -71,11 +71,11 @@ def looked(watch: Watch | None, snapshot: Snapshot) -> Watch:
     now = snapshot.now.isoformat()
     if watch is None:
         state = snapshot.service.state
-        return Watch(state.task or "", state.image or "", state.previous, state.at or now, now)
+        return RolloutMemory(state.task or "", state.image or "", state.previous, state.at or now, now)
     return replace(watch, looked_at=now, watched=watch.watched + watch.asked, asked=0.0)
 
 
-def follow(case: Case, watch: Watch) -> Decision:
+def follow(case: Case, watch: RolloutMemory) -> Decision:
     """Judge an update that was written.
 
     Args:
@@ -104,7 +104,7 @@ def follow(case: Case, watch: Watch) -> Decision:
     return LookAgain(_next_look(watch), _count(snapshot, "gone back" if goes_back else "updated"))
 
 
-def _unseen(snapshot: Snapshot, watch: Watch) -> bool:
+def _unseen(snapshot: Snapshot, watch: RolloutMemory) -> bool:
     """Return whether a reading may be older than the last write of this deployment.
 
     What it shows then is what there was before. It tells neither that somebody else wrote, nor that the
@@ -122,16 +122,16 @@ def _unseen(snapshot: Snapshot, watch: Watch) -> bool:
     return current.digest == before.digest and not tells
 
 
-def _next_look(watch: Watch) -> float:
+def _next_look(watch: RolloutMemory) -> float:
     return min(FIRST_LOOK + watch.watched / 10, LAST_LOOK)
 
 
 def _count(snapshot: Snapshot, word: str = "") -> str:
     word = word or ("complete" if snapshot.service.is_job else "running")
-    return f"{snapshot.progress.ready}/{snapshot.progress.wanted} {word}"
+    return f"{snapshot.progress.ready}/{snapshot.progress.desired} {word}"
 
 
-def _converged(snapshot: Snapshot, request: Request, watch: Watch) -> Ended:
+def _converged(snapshot: Snapshot, request: Request, watch: RolloutMemory) -> Ended:
     if snapshot.service.state.by != "rollback":
         taken_back = "; a later change was rolled back" if snapshot.rolled_back else ""
         return Ended(Outcome.UPDATED, _count(snapshot) + taken_back)
@@ -141,7 +141,7 @@ def _converged(snapshot: Snapshot, request: Request, watch: Watch) -> Ended:
     return Ended(Outcome.ROLLED_BACK, reason)
 
 
-def _failure(snapshot: Snapshot, watch: Watch, timeout: float) -> tuple[str | None, bool]:
+def _failure(snapshot: Snapshot, watch: RolloutMemory, timeout: float) -> tuple[str | None, bool]:
     """Return why a roll-out has failed, if it has, and whether the former image could do better."""
     progress = snapshot.progress
     if progress.phase is Phase.PAUSED:
@@ -150,7 +150,7 @@ def _failure(snapshot: Snapshot, watch: Watch, timeout: float) -> tuple[str | No
         return progress.reason, True
     if watch.watched < timeout:
         return None, True
-    text = f"not converged after {timeout:g} s ({progress.ready}/{progress.wanted}): {progress.reason}"
+    text = f"not converged after {timeout:g} s ({progress.ready}/{progress.desired}): {progress.reason}"
     # A node that was lost after the target had replaced every task is nothing that the image has done.
     return text.rstrip(": "), progress.has_failed or not progress.engine_done
 
@@ -194,7 +194,7 @@ def _where_to_go_back(case: Case) -> Image | None:
 # -- when the service has left what this deployment wrote ---------------------------------------------
 
 
-def _not_mine(case: Case, watch: Watch) -> Decision:
+def _not_mine(case: Case, watch: RolloutMemory) -> Decision:
     snapshot, progress = case.snapshot, case.snapshot.progress
     current, mine = snapshot.service.image, Image.find(watch.image)
     if current is None:
@@ -215,7 +215,7 @@ def _not_mine(case: Case, watch: Watch) -> Decision:
     return LookAgain(_next_look(watch), f"{who}: {_count(snapshot)}")
 
 
-def _went_back(snapshot: Snapshot, current: Image, watch: Watch) -> bool:
+def _went_back(snapshot: Snapshot, current: Image, watch: RolloutMemory) -> bool:
     """Return whether the service is back at what it had before, by an act of which nothing else tells.
 
     The engine's rollback, or a person's, is forgotten by the engine when somebody writes again: a scaling,
@@ -236,7 +236,7 @@ def _who_came(snapshot: Snapshot) -> str:
     return f"{origin} updated the service, to {image}"
 
 
-def _rolled_back(case: Case, watch: Watch) -> Decision:
+def _rolled_back(case: Case, watch: RolloutMemory) -> Decision:
     """Judge a rollback that the target made, or a person with the target's own command."""
     snapshot, progress = case.snapshot, case.snapshot.progress
     back, mine = snapshot.service.image_text or "", Image.find(watch.image)

@@ -56,10 +56,10 @@ def judge(job: Snapshot, update: Update, request: Request, rules: Rules) -> Run 
         raise LabelError(f"label {LABEL}: {service.name} is no job of the repository {update.image.name}")
     alive = job.job is not None and job.job.alive
     began = job.job.began_at.isoformat() if job.job and job.job.began_at else "soon"
-    running = Running(f"{job.progress.ready}/{job.progress.wanted}", f"run of {service.name} since {began}")
+    running = Running(f"{job.progress.ready}/{job.progress.desired}", f"run of {service.name} since {began}")
     timeout = ServiceLabels.parse(service.labels).timeout or rules.rollout_timeout
     overdue = request.waiting.get(running.what, 0.0) >= timeout
-    mine = service.state.task == request.task or request.pre_job == update.image.digest
+    mine = service.state.task == request.deployment_id or request.pre_job == update.image.digest
     if image.digest != update.image.digest or (request.force and not mine):
         # A migration under way, whoever began it, is not to be killed half-way.
         return running if alive and not overdue else Run(_state(job, update, request))
@@ -76,7 +76,7 @@ def _state(job: Snapshot, update: Update, request: Request) -> State:
     return State(
         image=str(update.image),
         previous=job.service.image_text if image and image.digest else None,
-        task=request.task,
+        task=request.deployment_id,
         event=request.event,
         by="pre-job",
         at=job.now.isoformat(timespec="milliseconds"),

@@ -104,7 +104,7 @@ def _renew(core: Core, service_id: str) -> bool:
         return False
     ledger = core.target.ledger()
     # The labels hold a few failures only, and the engine's word on a rollback goes with this write.
-    core.remember(case_of(snapshot, Request("-", by="reconcile"), core.rules, ledger))
+    core.remember(case_of(snapshot, Request("-", trigger="reconcile"), core.rules, ledger))
     core.target.apply(service, Change(_kept(snapshot, ledger)), credentials)
     log.info("Renewed the registry credentials of service %s", service.name)
     return True

@@ -31,7 +31,7 @@ IDLE = Progress(Phase.CONVERGED, 0, 0)
 
 
 @dataclass(frozen=True)
-class Behind:
+class Outdated:
     """A service that does not run what it follows."""
 
     service: str
@@ -48,7 +48,7 @@ class Survey:
 
     services: int
     images: int
-    behind: tuple[Behind, ...]
+    behind: tuple[Outdated, ...]
     faults: tuple[tuple[str, str], ...]  # service, and why its registry did not tell
 
     @property
@@ -76,7 +76,7 @@ def survey(core: Core, at_once: int = ASKED_AT_ONCE) -> Survey:
     return Survey(
         len(services),
         len({image for image, _ in asking.target.asked}),  # type: ignore[attr-defined]
-        tuple(found for found in answers if isinstance(found, Behind)),
+        tuple(found for found in answers if isinstance(found, Outdated)),
         # A label that is not understood is said in the log and in `status` already.
         tuple((s.name, str(f)) for s, f in pairs if isinstance(f, DeployerError) and not _is_label(f)),
     )
@@ -134,8 +134,8 @@ def _is_label(fault: DeployerError) -> bool:
     return isinstance(fault, LabelError)
 
 
-def _compare(core: Core, service: Service, ledger: Ledger) -> Behind | None:
-    request = Request("-", by="reconcile")
+def _compare(core: Core, service: Service, ledger: Ledger) -> Outdated | None:
+    request = Request("-", trigger="reconcile")
     # The tasks of a service are read only if it is behind.
     listed = Snapshot(service, IDLE, core.clock())
     step: Image | Stop | Update = choose(case_of(listed, request, core.rules, ledger))
@@ -156,4 +156,4 @@ def _compare(core: Core, service: Service, ledger: Ledger) -> Behind | None:
         step = decide(Found(core.case(look, quiet, ledger), wanted, manifest))
     target = str(wanted.with_digest(manifest.digest))
     reason = "" if isinstance(step, Update | Image) else step.reason
-    return Behind(service.name, service.id, str(service.image), target, isinstance(step, Update), reason)
+    return Outdated(service.name, service.id, str(service.image), target, isinstance(step, Update), reason)

@@ -154,7 +154,7 @@ def rollback_service(
     """
     message = DeploymentMessage.decode(deployment)
     seen = seen or message.seen
-    request = message.request(self.request.id, by="rollback", rollback=True, seen=seen)
+    request = message.request(self.request.id, trigger="rollback", rollback=True, seen=seen)
     return _advance(self, service, request, message)
 
 
@@ -233,10 +233,10 @@ def refresh_credentials(self: Any, *, deployment: Mapping[str, Any] | None = Non
 
 
 def _advance(task: Any, service: str, request: Request, message: DeploymentMessage) -> dict[str, Any]:
-    with about(event=request.event, task=request.task, service=service):
+    with about(event=request.event, task=request.deployment_id, service=service):
         step = look(deployer(), service, request, message, reconcile_interval())
         if isinstance(step, Ended):
-            return end(request.task, step.report, request, worker.told_ends(), notifier())
+            return end(request.deployment_id, step.report, request, worker.told_ends(), notifier())
         if step.begun:
             metrics.update_begun(request.pushed_at, datetime.now(UTC))
         if step.fault:

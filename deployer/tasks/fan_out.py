@@ -88,7 +88,9 @@ def _send_begun(pushed: Deploy, looks: Sequence[batch.Begun], place: int, count:
             message = message.after(look.step)
             options["countdown"] = batch.next_look(place + number, count)
         with outgoing.gather(number):
-            _send("update_service", look.service.name, message.encode(), look.request.task, **options)
+            _send(
+                "update_service", look.service.name, message.encode(), look.request.deployment_id, **options
+            )
     _dispatch(outgoing)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from deployer.model.deployment import Again, Request, Watch
+from deployer.model.deployment import Again, Request, RolloutMemory
 from deployer.triggers import events
 from deployer.triggers.forms import OPT_IN_KINDS
 from deployer.triggers.verdict import Deploy
@@ -86,7 +86,7 @@ class DeploymentMessage(Message):
     who: str | None = None  # the person, as the command line knows them
     service_id: str | None = None
     notify: str | None = None  # the service's label `deployer.notify`, for an end without the engine
-    watch: Watch | None = None
+    watch: RolloutMemory | None = None
     waiting: dict[str, float] = {}  # seconds, for each thing that was waited for
     pre_job: str | None = None  # the digest that the deployment had the job run that goes first
 
@@ -121,9 +121,9 @@ class DeploymentMessage(Message):
             asked: further fields of the request, from the task's own arguments.
         """
         mine: dict[str, Any] = {
-            "by": self.by,
+            "trigger": self.by,
             "event": self.event,
-            "hint": self.hint,
+            "pushed_digest": self.hint,
             "pushed_at": self.pushed_at,
         }
         mine |= {"waiting": self.waiting, "pre_job": self.pre_job}

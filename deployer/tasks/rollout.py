@@ -50,7 +50,7 @@ def look(
         reconcile_interval: the time between two looks at all services.
     """
     # What waits for its turn must not pile up: each look at all services enqueues it anew.
-    spare = request.by == "reconcile" and message.watch is None
+    spare = request.trigger == "reconcile" and message.watch is None
     patience = min(reconcile_interval, PATIENCE) if spare else PATIENCE
     out_of_patience = message.waited >= patience.total_seconds()
     try:
@@ -88,7 +88,7 @@ def _give_up(
     deployer: Deployer, service: str, request: Request, message: DeploymentMessage, reason: str
 ) -> Ended:
     watch = message.watch
-    if request.by == "reconcile" and watch is None:
+    if request.trigger == "reconcile" and watch is None:
         outcome, reason = Outcome.SUPERSEDED, f"left to the next look: {reason}"
     else:
         outcome, reason = Outcome.FAILED, f"gave up waiting: {reason}"
@@ -104,7 +104,7 @@ def _give_up(
                 message.service_id,
                 image=image,
                 previous=previous,
-                by=request.by,
+                by=request.trigger,
                 event=request.event,
                 notify=message.notify,
             )

@@ -232,7 +232,7 @@ def _freeze(world: Stage, name: str, chance: random.Random) -> str:
 def _rollback(world: Stage, name: str, chance: random.Random) -> None:
     number = chance.randrange(1 << 20)
     world.send(
-        name, f"back-{number}", DeploymentMessage(by="rollback").encode(), rollback=True, by="rollback"
+        name, f"back-{number}", DeploymentMessage(by="rollback").encode(), rollback=True, trigger="rollback"
     )
 
 

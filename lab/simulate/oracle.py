@@ -70,7 +70,7 @@ class Oracle:
         if change.image is None:
             return
         digest, name = change.image.digest or "", service.name
-        by = request.by if request else "?"
+        by = request.trigger if request else "?"
         held = world.held(name)
         if held and not (request and request.rollback):
             raise BrokenError(f"{name} is {held}, and is written to: {change.image} ({by})")

@@ -90,7 +90,7 @@ class Port(FakeSwarm):
         """Write a service, under the oracle's eyes."""
         self._step()
         if change.image:
-            by = f"{self.request.task} ({change.state.by})" if self.request else "?"
+            by = f"{self.request.deployment_id} ({change.state.by})" if self.request else "?"
             self.world.say(f"{service.name}: {by} writes …{str(change.image)[-4:]}")
         self.world.oracle.before_write(self.world, service, change, self.request)
         super().apply(service, change, credentials)

@@ -20,7 +20,7 @@ from paths import ROOT
 
 from deployer.broker import control
 from deployer.broker.results import OptionalRedisBackend
-from deployer.model.deployment import Outcome, Report, Request, Watch
+from deployer.model.deployment import Outcome, Report, Request, RolloutMemory
 from deployer.model.image import Image
 from deployer.model.service import STATE_PREFIX, State
 from deployer.reports import history, status
@@ -51,7 +51,7 @@ def swarm():
 def run(swarm, rules=None, watch=None, **request):
     """A deployment from its first look to its end."""
     deployer = Deployer(swarm, swarm, rules or Rules(), clock=swarm.clock)
-    asked = Request(**{"task": "t1", **request})
+    asked = Request(**{"deployment_id": "t1", **request})
     for _ in range(200):
         step = deployer.advance("web", asked, watch)
         if isinstance(step, Report):
@@ -71,7 +71,7 @@ def test_a_forged_event_brings_a_service_to_nothing_but_what_its_tag_means(hint,
     swarm.push(WEB, digest(1))
     swarm.create("web", f"{WEB}@{digest(1)}", replicas=1)
     swarm.push(WEB, digest(2))
-    run(swarm, by="event", hint=hint, pushed_at=pushed.isoformat())
+    run(swarm, trigger="event", pushed_digest=hint, pushed_at=pushed.isoformat())
     assert {image for _, image in swarm.writes} <= {f"{WEB}@{digest(2)}"}
 
 
@@ -134,7 +134,7 @@ def test_a_forged_task_leads_to_no_other_repository(swarm, wanted):
 def test_a_forged_task_updates_no_service_that_is_held_or_turned_off(swarm, labels, rules):
     swarm.create("web", f"{WEB}@{digest(1)}", labels=labels)
     swarm.push(WEB, digest(2))
-    report = run(swarm, rules, force=True, by="manual")
+    report = run(swarm, rules, force=True, trigger="manual")
     assert report.outcome in {Outcome.IGNORED, Outcome.HELD}
     assert swarm.writes == []
 
@@ -142,7 +142,7 @@ def test_a_forged_task_updates_no_service_that_is_held_or_turned_off(swarm, labe
 def test_a_forged_task_does_not_end_a_freeze(swarm):
     swarm.push(WEB, digest(2))
     set_freeze(swarm, "audit")
-    assert run(swarm, force=True, by="manual").outcome is Outcome.HELD
+    assert run(swarm, force=True, trigger="manual").outcome is Outcome.HELD
     assert swarm.writes == []
 
 
@@ -151,7 +151,7 @@ def test_a_forged_task_does_not_end_a_freeze(swarm):
 def test_what_a_forged_task_remembers_is_no_image_to_write(swarm, image, task):
     """A task carries what it remembers between two looks; whoever can send one can make that up."""
     ages_ago = datetime(2000, 1, 1, tzinfo=UTC).isoformat()
-    watch = Watch(task, image, image, ages_ago, ages_ago, watched=1e9, going_back="so I say")
+    watch = RolloutMemory(task, image, image, ages_ago, ages_ago, watched=1e9, going_back="so I say")
     report = run(swarm, watch=watch)
     assert report.outcome is Outcome.SUPERSEDED
     assert swarm.writes == []
@@ -163,11 +163,13 @@ def test_a_forged_task_takes_no_service_back_that_has_been_turned_off_meanwhile(
     rules = Rules(filter_label="deploy=yes")
     swarm.create("web", f"{WEB}@{digest(1)}", labels={"deploy": "yes"})
     swarm.push(WEB, digest(2))
-    assert run(swarm, rules, task="t0").outcome is Outcome.UPDATED
+    assert run(swarm, rules, deployment_id="t0").outcome is Outcome.UPDATED
     swarm.raw["web"]["Spec"]["Labels"][label] = value
     newest_task(swarm).state = "pending"
     ages_ago = datetime(2000, 1, 1, tzinfo=UTC).isoformat()
-    report = run(swarm, rules, task="t0", watch=Watch("t0", WEB, WEB, ages_ago, ages_ago, watched=1e9))
+    report = run(
+        swarm, rules, deployment_id="t0", watch=RolloutMemory("t0", WEB, WEB, ages_ago, ages_ago, watched=1e9)
+    )
     assert report.outcome is Outcome.FAILED
     assert [image for _, image in swarm.writes] == [f"{WEB}@{digest(2)}"]
 
@@ -183,10 +185,14 @@ def test_what_a_forged_task_remembers_of_a_roll_out_under_way_is_no_image_to_wri
     swarm.push(WEB, digest(2))
     if crashes:
         swarm.crashing.add(digest(2))
-    Deployer(swarm, swarm, Rules(), clock=swarm.clock).advance("web", Request(task="t0"))
+    Deployer(swarm, swarm, Rules(), clock=swarm.clock).advance("web", Request(deployment_id="t0"))
     ages_ago = datetime(2000, 1, 1, tzinfo=UTC).isoformat()
     for _ in range(3):
-        run(swarm, task="t0", watch=Watch("t0", image, image, ages_ago, ages_ago, 1e9, going_back="so I say"))
+        run(
+            swarm,
+            deployment_id="t0",
+            watch=RolloutMemory("t0", image, image, ages_ago, ages_ago, 1e9, going_back="so I say"),
+        )
         swarm.tick()
     assert {written for _, written in swarm.writes} <= {f"{WEB}@{digest(1)}", f"{WEB}@{digest(2)}"}
 
@@ -197,7 +203,7 @@ def test_what_a_forged_task_remembers_of_a_roll_out_under_way_is_no_image_to_wri
 @pytest.mark.parametrize("previous", [ELSEWHERE, f"{OTHER}@{digest(1)}", f"{ELSEWHERE}@{digest(1)}", "::"])
 def test_a_forged_memory_of_the_image_before_is_not_gone_back_to(swarm, previous):
     swarm.create("web", f"{WEB}@{digest(2)}", labels={f"{STATE_PREFIX}previous": previous})
-    assert run(swarm, rollback=True, by="rollback").outcome is Outcome.FAILED
+    assert run(swarm, rollback=True, trigger="rollback").outcome is Outcome.FAILED
     assert swarm.writes == []
 
 

@@ -33,7 +33,7 @@ class Runs:
         self.deployer = Deployer(swarm, swarm, rules or Rules(), clock=swarm.clock, observer=observer)
 
     def run(self, name="web", limit=400, **request) -> Report:
-        request = Request(**{"task": "t1", "by": "event", **request})
+        request = Request(**{"deployment_id": "t1", "trigger": "event", **request})
         watch, waiting, pre_job = None, {}, None
         for _ in range(limit):
             step = self.deployer.advance(name, replace(request, waiting=waiting, pre_job=pre_job), watch)
@@ -45,4 +45,6 @@ class Runs:
         raise AssertionError(f"the deployment does not end: {step}")
 
     def step(self, name="web", watch=None, **request) -> Report | Again:
-        return self.deployer.advance(name, Request(**{"task": "t1", "by": "event", **request}), watch)
+        return self.deployer.advance(
+            name, Request(**{"deployment_id": "t1", "trigger": "event", **request}), watch
+        )

@@ -64,7 +64,7 @@ class World(SwarmTarget):
 
     def deploy(self, task="t", name="web", limit=4000, until=None, worker=None, **request) -> Report:
         """Follow a deployment to its end, or until a condition holds after a look."""
-        request = Request(**{"task": task, "by": "event", **request})
+        request = Request(**{"deployment_id": task, "trigger": "event", **request})
         watch, worker = None, worker or self.deployer
         for _ in range(limit):
             step = worker.advance(name, request, watch)
@@ -82,7 +82,7 @@ class World(SwarmTarget):
     def reconcile(self):
         """One periodic look, and the deployments that it enqueues."""
         late = [one for one in survey.survey(self.deployer).behind if one.now]
-        return [self.deploy(f"{one.service}-{one.wanted}", one.service, by="reconcile") for one in late]
+        return [self.deploy(f"{one.service}-{one.wanted}", one.service, trigger="reconcile") for one in late]
 
     # -- how it stands
 

@@ -15,7 +15,7 @@ from deployer.cli.views import output
 from deployer.cli.views.table import Column, fit, plain
 from deployer.cli.views.words import age, coloured, short, shortened, since
 from deployer.errors import DeployerError
-from deployer.reports.status import Last, Standing
+from deployer.reports.status import Last, ServiceStatus
 from deployer.reports.why import KINDS
 
 FEW = 7  # digits of a digest where there is little room
@@ -24,7 +24,7 @@ STYLES = {"label": "red", "registry": "red", "failed": "red", "no-worker": "red"
 )
 
 
-def status_lines(standings: Sequence[Standing], width: int) -> list[Text]:
+def status_lines(standings: Sequence[ServiceStatus], width: int) -> list[Text]:
     """Return the table and the notes under it.
 
     Args:
@@ -41,7 +41,7 @@ def status_lines(standings: Sequence[Standing], width: int) -> list[Text]:
     return lines
 
 
-def _columns(standings: Sequence[Standing]) -> list[Column]:
+def _columns(standings: Sequence[ServiceStatus]) -> list[Column]:
     return [
         Column("SERVICE", [one.service for one in standings], cut=True),
         Column("IMAGE", [one.image.rpartition("/")[2] for one in standings], cut=True),
@@ -53,14 +53,14 @@ def _columns(standings: Sequence[Standing]) -> list[Column]:
     ]
 
 
-def _registry(one: Standing, digits: int = 12) -> Text:
+def _registry(one: ServiceStatus, digits: int = 12) -> Text:
     if one.registry == "newer":
         return Text(f"newer: {short(one.newer, digits)}", style="yellow")
     style = "red" if one.registry == "unknown" else "dim"
     return Text(one.registry.replace("-", " "), style=style)
 
 
-def _state(one: Standing) -> Text:
+def _state(one: ServiceStatus) -> Text:
     updated = " updated" if one.state == "rolling" else ""
     text = coloured(one.state.replace("-", " "), f" {one.ready}/{one.wanted}{updated}")
     for kind in ("held", "waiting"):
@@ -70,14 +70,14 @@ def _state(one: Standing) -> Text:
     return text
 
 
-def _last(one: Standing, suffix: str = " ago") -> Text:
+def _last(one: ServiceStatus, suffix: str = " ago") -> Text:
     if one.last is None:
         return Text("-")
     told = since(one.last.at).removesuffix(" ago")
     return coloured(one.last.outcome.replace("going-back", "going back"), f" {told}{suffix}" if told else "")
 
 
-def _notes(standings: Sequence[Standing]) -> Iterator[Text]:
+def _notes(standings: Sequence[ServiceStatus]) -> Iterator[Text]:
     """Yield why nothing happens, worst first; services with the same reason share a line."""
     told: dict[tuple[int, str, str], list[str]] = {}
     for one in standings:
@@ -88,7 +88,7 @@ def _notes(standings: Sequence[Standing]) -> Iterator[Text]:
         yield plain(f"{', '.join(services)}: {word}{shortened(reason)}", STYLES.get(kind, "yellow"))
 
 
-def _reasons(one: Standing) -> Iterator[tuple[str, str]]:
+def _reasons(one: ServiceStatus) -> Iterator[tuple[str, str]]:
     for why in one.why:
         yield why.kind, why.reason
     ended = one.last if one.last and one.last.outcome in {"failed", "rolled-back", "superseded"} else None
@@ -102,7 +102,7 @@ def _ending(last: Last) -> tuple[str, str]:
     return ("superseded" if last.outcome == "superseded" else "failed"), f"{last.outcome}: {last.reason}"
 
 
-def watch(read: Callable[[], Sequence[Standing]], seconds: float, wide: bool, json: bool) -> None:
+def watch(read: Callable[[], Sequence[ServiceStatus]], seconds: float, wide: bool, json: bool) -> None:
     """Show the services again and again until Ctrl-C."""
     if sys.stdout.isatty() and not json:
         _live(read, seconds, wide)
@@ -117,7 +117,7 @@ def watch(read: Callable[[], Sequence[Standing]], seconds: float, wide: bool, js
         time.sleep(seconds)
 
 
-def _live(read: Callable[[], Sequence[Standing]], seconds: float, wide: bool) -> None:
+def _live(read: Callable[[], Sequence[ServiceStatus]], seconds: float, wide: bool) -> None:
     """Keep the terminal's screen; while the Swarm does not answer the last table stays, and says so."""
     from rich.live import Live
 
@@ -137,7 +137,7 @@ def _live(read: Callable[[], Sequence[Standing]], seconds: float, wide: bool) ->
                 return
 
 
-def fitting(standings: Sequence[Standing], width: int, rows: int) -> list[Text]:
+def fitting(standings: Sequence[ServiceStatus], width: int, rows: int) -> list[Text]:
     """Return as many services as a screen has room for, those with a reason first, and say what is cut.
 
     Args:

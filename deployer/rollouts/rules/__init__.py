@@ -66,7 +66,7 @@ def _state(found: Found) -> State:
     service, snapshot = case.snapshot.service, case.snapshot
     if request.rollback:
         failed = service.image.digest if service.image else None
-        return gone_back(snapshot, request.task, str(target), failed, "rolled back by hand")
+        return gone_back(snapshot, request.deployment_id, str(target), failed, "rolled back by hand")
     restarts = service.image is not None and service.image.digest == target.digest
     left = snapshot.left.digest if snapshot.left and snapshot.left.reason != MOVED else None
     kept = service.state.with_failure(left)
@@ -74,10 +74,10 @@ def _state(found: Found) -> State:
         image=str(target),
         previous=way_back_after(snapshot, target, case.failures),
         failed=kept.without_failure(target.digest).failed,
-        task=request.task,
-        done=service.state.done_before(request.task),
+        task=request.deployment_id,
+        done=service.state.done_before(request.deployment_id),
         event=request.event,
-        by=request.by,
+        by=request.trigger,
         at=snapshot.now.isoformat(timespec="milliseconds"),
         pushed_at=request.pushed_at,
         restart="true" if restarts else None,

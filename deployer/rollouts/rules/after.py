@@ -20,11 +20,11 @@ def _already_there(found: Found) -> Stop | None:
     case, digest = found.case, found.manifest.digest
     if case.request.force or not _runs(case, found.target):
         return None
-    if case.request.hint and case.request.hint != digest:
+    if case.request.pushed_digest and case.request.pushed_digest != digest:
         return Skip(
             Outcome.SUPERSEDED, "stale: the tag has moved on since this push, to what the service has"
         )
-    if case.request.by == "manual" and case.snapshot.progress.engine_busy:
+    if case.request.trigger == "manual" and case.snapshot.progress.engine_busy:
         return Wait("this digest is being rolled out already", "roll-out")
     return Skip(Outcome.UNCHANGED, "the service has this digest")
 
@@ -124,7 +124,7 @@ def _rolls_already(found: Found) -> Stop | None:
     what = f"roll-out since {service.rolling_since}"
     if case.request.waiting.get(what, 0.0) >= case.timeout:
         return None
-    count = f"{case.snapshot.progress.ready}/{case.snapshot.progress.wanted}"
+    count = f"{case.snapshot.progress.ready}/{case.snapshot.progress.desired}"
     return Wait(f"a roll-out is under way ({count}); {found.manifest.digest} is next", what)
 
 

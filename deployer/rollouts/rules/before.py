@@ -53,7 +53,7 @@ def _held_by_label(case: Case) -> Stop | None:
 
 def _not_again(case: Case) -> Stop | None:
     # What a tag means may be looked up as often as one likes; what a person asked for is done once.
-    if case.request.by_itself or case.request.task not in case.snapshot.service.state.former_tasks:
+    if case.request.by_itself or case.request.deployment_id not in case.snapshot.service.state.former_tasks:
         return None
     return Skip(Outcome.SUPERSEDED, "this deployment has ended, and others have come after it")
 

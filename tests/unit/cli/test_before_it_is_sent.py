@@ -120,8 +120,8 @@ def test_a_rollback_says_what_waits_behind_it(moved, sent, call):
 def test_a_second_rollback_warns_that_it_goes_one_further_back(moved, sent, call):
     """D7: the panic key, pressed twice."""
     moved.push(WEB, digest(3))
-    Runs(moved).run(task="t2")
-    assert Runs(moved).run(task="t3", by="rollback", rollback=True).outcome == "rolled-back"
+    Runs(moved).run(deployment_id="t2")
+    assert Runs(moved).run(deployment_id="t3", trigger="rollback", rollback=True).outcome == "rolled-back"
     done = call("rollback", "web")
     assert "it was rolled back already (rolled back by hand)" in done.stderr
     assert len(sent) == 1
@@ -132,11 +132,11 @@ def test_a_second_rollback_asks_at_a_terminal(moved, sent, call, monkeypatch, by
     """D7; after an automatic rollback, which nobody pressed a key for, it only warns."""
     moved.push(WEB, digest(3))
     if by_hand:
-        Runs(moved).run(task="t2")
-        Runs(moved).run(task="t3", by="rollback", rollback=True)
+        Runs(moved).run(deployment_id="t2")
+        Runs(moved).run(deployment_id="t3", trigger="rollback", rollback=True)
     else:
         moved.crashing = {digest(3)}
-        assert Runs(moved).run(task="t2").outcome == "rolled-back"
+        assert Runs(moved).run(deployment_id="t2").outcome == "rolled-back"
     monkeypatch.setattr(act, "at_a_terminal", lambda: True)
     done = call("rollback", "web", input=f"{answer}\n")
     assert ("go back one further?" in done.output) == by_hand

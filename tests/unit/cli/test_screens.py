@@ -19,10 +19,10 @@ from deployer.cli.views.status import fitting, status_lines
 from deployer.reports.explain import Explanation, Step
 from deployer.reports.finding import Finding
 from deployer.reports.history import Entry, Wanted
-from deployer.reports.status import NO_WORKER, Last, Standing
+from deployer.reports.status import NO_WORKER, Last, ServiceStatus
 from deployer.reports.why import Why
 from deployer.rollouts.ledger import Hold
-from deployer.rollouts.survey import Behind, Survey
+from deployer.rollouts.survey import Outdated, Survey
 
 SCREENS = Path(__file__).parent / "screens"
 HOST = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
@@ -34,7 +34,7 @@ NOON = datetime(2026, 3, 1, 12, 0, 7, tzinfo=UTC)
 
 
 def standing(service, **values):
-    usual = Standing(
+    usual = ServiceStatus(
         service=service,
         image=f"{HOST}/team/{service.rpartition('_')[2]}:latest",
         digest=DIGEST,
@@ -88,8 +88,8 @@ BEHIND = Survey(
     3,
     2,
     (
-        Behind("web", "1", f"{HOST}/team/web:latest@{DIGEST}", f"{HOST}/team/web:latest@{OTHER}", True, ""),
-        Behind(
+        Outdated("web", "1", f"{HOST}/team/web:latest@{DIGEST}", f"{HOST}/team/web:latest@{OTHER}", True, ""),
+        Outdated(
             "api", "2", f"{HOST}/team/api:1.2.0@{DIGEST}", f"{HOST}/team/api:1.3.0@{OTHER}", False, "audit"
         ),
     ),

@@ -38,9 +38,9 @@ def test_the_image_is_what_was_tried_and_runs_is_what_was_left():
     failed = entry_of(Runs(swarm).run())
     assert (failed.outcome, failed.image, failed.runs) == ("rolled-back", pinned(2), pinned(1))
     swarm.push(WEB, digest(3))
-    updated = entry_of(Runs(swarm).run(task="t2"))
+    updated = entry_of(Runs(swarm).run(deployment_id="t2"))
     assert (updated.outcome, updated.image, updated.runs) == ("updated", pinned(3), pinned(3))
-    back = entry_of(Runs(swarm).run(task="t3", by="rollback", rollback=True))
+    back = entry_of(Runs(swarm).run(deployment_id="t3", trigger="rollback", rollback=True))
     assert (back.outcome, back.image, back.runs) == ("rolled-back", pinned(1), pinned(1))
 
 
@@ -49,6 +49,6 @@ def test_a_person_is_named():
     swarm = FakeSwarm()
     swarm.push(WEB, digest(1))
     swarm.create("web", pinned(1))
-    report = Runs(swarm).run(by="manual")
+    report = Runs(swarm).run(trigger="manual")
     assert entry_of(report, who="alice@bastion").who == "alice@bastion"
     assert entry_of(report).who is None

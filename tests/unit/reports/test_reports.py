@@ -36,7 +36,7 @@ def test_nothing_is_written_to_a_service_with_a_label_that_nobody_understands(sw
     swarm.push(WEB, digest(2))
     swarm.raw["web"]["Spec"]["Labels"][f"deployer.{label}"] = "perhaps"
     for by in ("event", "reconcile", "manual"):
-        report = Runs(swarm).step(by=by)
+        report = Runs(swarm).step(trigger=by)
         assert isinstance(report, Report)
         assert (report.outcome, f"deployer.{label}" in report.reason) == (Outcome.IGNORED, True)
     assert swarm.writes == []
@@ -63,7 +63,9 @@ def test_no_label_stands_in_the_way_of_a_rollback_by_hand(swarm, label):
     swarm.push(WEB, digest(2))
     assert Runs(swarm).run().outcome is Outcome.UPDATED
     swarm.raw["web"]["Spec"]["Labels"][f"deployer.{label}"] = "perhaps"
-    assert Runs(swarm).run(task="t2", by="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
+    assert (
+        Runs(swarm).run(deployment_id="t2", trigger="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,4 +73,4 @@ def test_no_label_stands_in_the_way_of_a_rollback_by_hand(swarm, label):
     [(by, Outcome.IGNORED) for by in ("event", "reconcile", "release")] + [("manual", Outcome.FAILED)],
 )
 def test_a_service_that_is_gone_is_a_fault_only_for_a_person(swarm, by, outcome):
-    assert Runs(swarm).step("gone", by=by).outcome is outcome
+    assert Runs(swarm).step("gone", trigger=by).outcome is outcome

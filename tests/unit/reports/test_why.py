@@ -95,7 +95,7 @@ def test_going_back_is_a_state_of_its_own(swarm):
     """D23: it said `rolling 3/4 updated` and `rolled-back 4 s ago` at once."""
     swarm.push(WEB, digest(2))
     assert Runs(swarm).run().outcome == "updated"
-    Runs(swarm).step(task="t2", by="rollback", rollback=True)
+    Runs(swarm).step(deployment_id="t2", trigger="rollback", rollback=True)
     found = status(swarm)
     assert (found.state, found.last.outcome) == ("going-back", "going-back")
     swarm.settle()

@@ -146,7 +146,7 @@ def test_a_token_is_kept_until_there_is_a_new_one():
     assert renewal.refresh(deployer, timedelta(hours=6)) == []
     assert not swarm.writes
     swarm.push(WEB, digest(2))
-    assert deployer.advance("web", Request("t", by="event")).watch
+    assert deployer.advance("web", Request("t", trigger="event")).watch
 
 
 def test_a_token_is_renewed_once_for_all_services_of_a_registry():

@@ -36,7 +36,7 @@ def a_swarm(kinds, digest=A):
 
 
 def wanted(service, hint=B):
-    return Request(task=f"task-{service.name}", by="event", event="e", hint=hint)
+    return Request(deployment_id=f"task-{service.name}", trigger="event", event="e", pushed_digest=hint)
 
 
 def go_together(swarm, deployer, services=None):

@@ -42,8 +42,8 @@ def test_fault_1_an_operators_paused_update_is_not_taken_back(world, by):
     assert roll_out(world, 2).outcome is Outcome.UPDATED
     operators_update_pauses(world)
     writes = len(world.writes)
-    assert world.deploy("again", by=by).outcome is Outcome.UNCHANGED
-    assert world.deploy("t2", by="event").outcome is Outcome.SUPERSEDED  # its own event, once more
+    assert world.deploy("again", trigger=by).outcome is Outcome.UNCHANGED
+    assert world.deploy("t2", trigger="event").outcome is Outcome.SUPERSEDED  # its own event, once more
     assert (world.n(), len(world.writes), world.status()) == (2, writes, "paused")
     assert digest(2) not in world.ledger().failures("web")
 
@@ -105,12 +105,12 @@ def test_fault_2_a_version_that_a_person_rolled_back_stays_away(world):
     world = versions(world)
     world.push(200, "2.0.0")
     world.deploy("t200")
-    assert world.deploy("back", by="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
+    assert world.deploy("back", trigger="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
     world.push(111, "1.1.1")
     assert world.deploy("hotfix").outcome is Outcome.UPDATED
     assert world.reconcile() == []
     assert (
-        world.deploy("forced", by="manual", force=True, image=f"{REPOSITORY}:2.0.0").outcome
+        world.deploy("forced", trigger="manual", force=True, image=f"{REPOSITORY}:2.0.0").outcome
         is Outcome.UPDATED
     )
 
@@ -242,7 +242,7 @@ def test_fault_10_a_push_that_replaces_a_rollback_goes_back_one_version_and_not_
 def test_fault_16_a_forced_restart_does_not_downgrade(world):
     roll_out(world, 2)
     world.swarm.images.crashing.add(digest(2))  # its database is away
-    report = world.deploy("restart", by="manual", force=True)
+    report = world.deploy("restart", trigger="manual", force=True)
     assert (report.outcome, world.n()) == (Outcome.FAILED, 2)
     assert "restart" in report.reason
     assert not world.ledger().failures("web")
@@ -251,7 +251,9 @@ def test_fault_16_a_forced_restart_does_not_downgrade(world):
 # -- 11 ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("asked", [{"rollback": True, "by": "rollback"}, {"force": True, "by": "manual"}])
+@pytest.mark.parametrize(
+    "asked", [{"rollback": True, "trigger": "rollback"}, {"force": True, "trigger": "manual"}]
+)
 def test_fault_11_what_a_person_saw_goes_with_what_they_asked(world, asked):
     roll_out(world, 2)
     roll_out(world, 3)
@@ -338,12 +340,12 @@ def test_fault_25_a_message_that_comes_again_takes_nothing_back(world, remembers
     world.swarm.set_node("node-2", availability="drain")
     world.wait(60)
     writes = len(world.writes)
-    step = world.deployer.advance("web", Request("t2", by="event"), watch if remembers else None)
+    step = world.deployer.advance("web", Request("t2", trigger="event"), watch if remembers else None)
     for _ in range(400):
         if isinstance(step, Report):
             break
         world.wait(step.seconds)
-        step = world.deployer.advance("web", Request("t2", by="event"), step.watch)
+        step = world.deployer.advance("web", Request("t2", trigger="event"), step.watch)
     assert (world.n(), len(world.writes)) == (2, writes)
 
 
@@ -357,12 +359,12 @@ def test_fault_15_clocks_of_two_workers_that_are_apart_time_nothing_out(skew):
     world.create(replicas=20, update={"Delay": 10_000_000_000})
     workers = [world.worker(), world.worker(skew)]
     world.push(2)
-    step = workers[0].advance("web", Request("t2", by="event"))
+    step = workers[0].advance("web", Request("t2", trigger="event"))
     for look in range(200):
         if isinstance(step, Report):
             break
         world.wait(step.seconds)
-        step = workers[look % 2].advance("web", Request("t2", by="event"), step.watch)
+        step = workers[look % 2].advance("web", Request("t2", trigger="event"), step.watch)
     assert (step.outcome, world.n()) == (Outcome.UPDATED, 2)
 
 
@@ -376,7 +378,7 @@ def test_fault_17_settle_holds_for_every_source(by):
     world.create()
     world.push(2)
     begun = world.swarm.timeline.seconds
-    world.deploy("t2", by=by, until=lambda step: step.watch)
+    world.deploy("t2", trigger=by, until=lambda step: step.watch)
     assert world.swarm.timeline.seconds - begun >= 600
 
 
@@ -411,7 +413,7 @@ def test_fault_32_a_report_tells_what_runs(world):
     world.push(2)
     watch = world.begin("t2").watch
     roll_out(world, 3)
-    step = world.deployer.advance("web", Request("t2", by="event"), watch)
+    step = world.deployer.advance("web", Request("t2", trigger="event"), watch)
     assert not isinstance(step, Again)
     assert step.outcome is Outcome.SUPERSEDED
     assert step.runs == f"{WEB}@{digest(3)}"
@@ -422,11 +424,11 @@ def test_fault_32_a_report_tells_what_runs(world):
 
 def test_d6_a_rollback_that_a_waiting_push_runs_over_says_what_came(world):
     roll_out(world, 2)
-    watch = world.begin("back", by="rollback", rollback=True).watch
+    watch = world.begin("back", trigger="rollback", rollback=True).watch
     world.wait(60)
     world.push(3)
     world.deploy("t3", event="34e6da5c")
-    step = world.deployer.advance("web", Request("back", by="rollback", rollback=True), watch)
+    step = world.deployer.advance("web", Request("back", trigger="rollback", rollback=True), watch)
     assert step.outcome is Outcome.SUPERSEDED
     assert "34e6da5c" in step.reason
 
@@ -440,10 +442,10 @@ def test_d6_a_stack_deploy_of_the_same_file_in_mid_roll_out_is_followed_to_its_e
     stack["Labels"] = {}
     stack["TaskTemplate"]["ContainerSpec"]["Image"] = WEB
     world.operator.deploy_stack(stack)
-    step = world.deployer.advance("web", Request("t2", by="event"), watch)
+    step = world.deployer.advance("web", Request("t2", trigger="event"), watch)
     while isinstance(step, Again):
         world.wait(step.seconds)
-        step = world.deployer.advance("web", Request("t2", by="event"), step.watch)
+        step = world.deployer.advance("web", Request("t2", trigger="event"), step.watch)
     assert step.outcome is Outcome.SUPERSEDED
     assert "3/3 running" in step.reason
 
@@ -458,7 +460,7 @@ def test_an_image_that_an_operator_set_by_hand_stands_also_where_nothing_was_dep
     world.push(1)
     assert world.reconcile() == []
     assert world.n() == 2
-    assert world.deploy("back", by="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
+    assert world.deploy("back", trigger="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
     assert world.n() == 1
 
 

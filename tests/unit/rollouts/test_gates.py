@@ -54,7 +54,7 @@ def deployer(swarm, **rules):
 
 def run(swarm, name="web", limit=100, **request):
     """A deployment, as the workers run it."""
-    request = Request(**{"task": f"t{swarm.now.timestamp()}", "by": "event", **request})
+    request = Request(**{"deployment_id": f"t{swarm.now.timestamp()}", "trigger": "event", **request})
     watch = None
     for _ in range(limit):
         step = deployer(swarm).advance(name, request, watch)
@@ -82,7 +82,7 @@ def test_a_push_of_a_higher_version_is_rolled_out_with_its_tag(swarm):
     assert not concerns(swarm.service("web"), push(swarm, "1.9.0", 3))
     assert not concerns(swarm.service("web"), push(swarm, "2.0.0", 4))
     assert run(swarm).outcome is Outcome.UNCHANGED
-    assert run(swarm, by="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
+    assert run(swarm, trigger="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
     assert running(swarm) == ("1.2.0", 1)
 
 
@@ -185,21 +185,21 @@ def test_policy_none_follows_nothing_but_a_person(swarm):
     web(swarm, "none")
     push(swarm, "1.2.0", 2)
     assert run(swarm).outcome is Outcome.IGNORED
-    assert run(swarm, by="manual", image=f"{WEB}:1.2.0").outcome is Outcome.UPDATED
+    assert run(swarm, trigger="manual", image=f"{WEB}:1.2.0").outcome is Outcome.UPDATED
 
 
 def test_outside_its_window_a_push_waits_and_the_newest_goes_out_when_it_opens(swarm):
     swarm.now = datetime(2026, 11, 21, 12, tzinfo=UTC)  # a Saturday
     web(swarm, "tag", **{"deployer.window": "mon-fri 09:00-17:00 Europe/Stockholm"})
     push(swarm, "1.2.0", 2)
-    step = deployer(swarm).advance("web", Request("t1", by="event"))
+    step = deployer(swarm).advance("web", Request("t1", trigger="event"))
     assert isinstance(step, Again)
     assert (step.seconds, step.patient) == (900, True)
     assert "2026-11-23 08:00 UTC" in step.reason
     push(swarm, "1.2.0", 3)
     assert running(swarm) == ("1.2.0", 1)
     swarm.now = datetime(2026, 11, 23, 8, 0, 1, tzinfo=UTC)
-    assert run(swarm, task="t1").outcome is Outcome.UPDATED
+    assert run(swarm, deployment_id="t1").outcome is Outcome.UPDATED
     assert running(swarm) == ("1.2.0", 3)
 
 
@@ -207,14 +207,14 @@ def test_a_person_is_not_kept_waiting_by_a_window(swarm):
     swarm.now = datetime(2026, 11, 21, 12, tzinfo=UTC)
     web(swarm, "tag", **{"deployer.window": "mon-fri 09:00-17:00"})
     push(swarm, "1.2.0", 2)
-    assert run(swarm, by="manual").outcome is Outcome.UPDATED
+    assert run(swarm, trigger="manual").outcome is Outcome.UPDATED
 
 
 def test_a_service_comes_after_another_one(swarm):
     web(swarm, "tag", name="first")
     web(swarm, "tag", name="web", **{"deployer.after": "first"})
     push(swarm, "1.2.0", 2)
-    step = deployer(swarm).advance("web", Request("w", by="event"))
+    step = deployer(swarm).advance("web", Request("w", trigger="event"))
     assert isinstance(step, Again)
     assert "first goes first" in step.reason
     assert run(swarm, "first").outcome is Outcome.UPDATED
@@ -280,7 +280,7 @@ def test_credentials_are_renewed_when_they_are_old_and_nothing_restarts(swarm):
     assert renewal.refresh(deployer(swarm), six) == ["web"]
     assert swarm.history["web"] == tasks
     assert renewal.refresh(deployer(swarm), six) == []
-    assert run(swarm, by="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
+    assert run(swarm, trigger="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
     assert running(swarm) == ("1.2.0", 1)
 
 
@@ -299,12 +299,12 @@ def test_a_service_in_mid_roll_out_or_paused_or_a_failure_of_the_engine_is_not_l
     swarm.create("back", f"{WEB}:1.2.0@{digest(1)}", failure_action="rollback")
     push(swarm, "1.2.0", 2)
     swarm.crashing.add(digest(2))
-    deployer(swarm).advance("web", Request("a", by="event"))
+    deployer(swarm).advance("web", Request("a", trigger="event"))
     swarm.now += timedelta(seconds=2)
     assert "web" not in renewal.refresh(deployer(swarm), timedelta(seconds=1))
     swarm.now += timedelta(hours=7)
-    deployer(swarm).advance("back", Request("b", by="event"))
+    deployer(swarm).advance("back", Request("b", trigger="event"))
     swarm.settle(30)  # the engine pauses one and rolls back the other
     swarm.now += timedelta(hours=7)
     assert renewal.refresh(deployer(swarm), timedelta(hours=6)) == ["back"]
-    assert run(swarm, "back", task="c").outcome is Outcome.HELD
+    assert run(swarm, "back", deployment_id="c").outcome is Outcome.HELD

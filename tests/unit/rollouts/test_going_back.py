@@ -19,7 +19,7 @@ def swarm():
 
 def until_it_goes_back(runs, name):
     """Run a deployment until it has turned back; what it remembered at the look before that."""
-    request, watch = Request("t1", by="event"), None
+    request, watch = Request("t1", trigger="event"), None
     for _ in range(300):
         step = runs.deployer.advance(name, request, watch)
         assert isinstance(step, Again)
@@ -97,7 +97,7 @@ def test_a_rollback_by_hand_that_the_engine_takes_back_is_no_success(swarm):
     runs = Runs(swarm)
     assert runs.run().outcome is Outcome.UPDATED
     swarm.crashing = {digest(1)}
-    report = runs.run(task="t2", by="rollback", rollback=True)
+    report = runs.run(deployment_id="t2", trigger="rollback", rollback=True)
     assert report.outcome is Outcome.FAILED
     assert "non-zero exit" in report.reason
     assert (swarm.image("web"), swarm.service("web").state.failures) == (pinned(2), (digest(1),))
@@ -106,23 +106,23 @@ def test_a_rollback_by_hand_that_the_engine_takes_back_is_no_success(swarm):
 @pytest.mark.parametrize(
     "wanted",
     [
-        {"by": "rollback", "rollback": True},
-        {"by": "manual", "image": pinned(1)},
-        {"by": "manual", "force": True},
+        {"trigger": "rollback", "rollback": True},
+        {"trigger": "manual", "image": pinned(1)},
+        {"trigger": "manual", "force": True},
     ],
     ids=["rollback", "another image", "force"],
 )
 def test_what_a_person_asked_for_is_not_done_again_by_a_message_that_comes_twice(swarm, wanted):
     swarm.create("web", pinned(1))
     runs = Runs(swarm)
-    runs.run(task="e2")
-    first = runs.run(task="by hand", **wanted)
+    runs.run(deployment_id="e2")
+    first = runs.run(deployment_id="by hand", **wanted)
     assert first.outcome in {Outcome.UPDATED, Outcome.ROLLED_BACK}
     for number in (3, 4):
         swarm.push(WEB, digest(number))
-        assert runs.run(task=f"e{number}").outcome is Outcome.UPDATED
+        assert runs.run(deployment_id=f"e{number}").outcome is Outcome.UPDATED
     writes = len(swarm.writes)
-    assert runs.run(task="by hand", **wanted).outcome is Outcome.SUPERSEDED
+    assert runs.run(deployment_id="by hand", **wanted).outcome is Outcome.SUPERSEDED
     assert (swarm.image("web"), len(swarm.writes)) == (pinned(4), writes)
 
 
@@ -132,7 +132,7 @@ def test_a_look_that_is_repeated_is_made_again(swarm):
     runs = Runs(swarm)
     for number in (2, 3, 2):
         swarm.push(WEB, digest(number))
-        assert runs.run(task=f"look-{number}", by="reconcile").outcome is Outcome.UPDATED
+        assert runs.run(deployment_id=f"look-{number}", trigger="reconcile").outcome is Outcome.UPDATED
     assert swarm.image("web") == pinned(2)
 
 
@@ -140,7 +140,7 @@ def test_the_memory_of_deployments_does_not_grow(swarm):
     swarm.create("web", pinned(1))
     for number in range(2, 20):
         swarm.push(WEB, digest(number))
-        Runs(swarm).run(task=f"t{number}")
+        Runs(swarm).run(deployment_id=f"t{number}")
     assert swarm.service("web").state.former_tasks == ("t18", "t17", "t16", "t15", "t14")
 
 

@@ -67,19 +67,21 @@ class Deployments(RuleBasedStateMachine):
 
     def event(self, number):
         for service in SERVICES:
-            request = Request(task=f"event-{number}-{service}", by="event", hint=digest(number))
+            request = Request(
+                deployment_id=f"event-{number}-{service}", trigger="event", pushed_digest=digest(number)
+            )
             self.messages.append((service, request, None))
 
     @rule(service=st.sampled_from(SERVICES))
     def redeploy_by_hand(self, service):
         self.tasks += 1
-        self.messages.append((service, Request(task=f"hand-{self.tasks}"), None))
+        self.messages.append((service, Request(deployment_id=f"hand-{self.tasks}"), None))
 
     @rule(service=st.sampled_from(SERVICES))
     def roll_back_by_hand(self, service):
         self.tasks += 1
         self.messages.append(
-            (service, Request(task=f"back-{self.tasks}", by="rollback", rollback=True), None)
+            (service, Request(deployment_id=f"back-{self.tasks}", trigger="rollback", rollback=True), None)
         )
 
     @rule()
@@ -105,7 +107,7 @@ class Deployments(RuleBasedStateMachine):
         assert not self.frozen or not any(one.now for one in found.behind)
         for one in found.behind:
             if one.now:
-                request = Request(task=f"late-{one.service}-{one.wanted}", by="reconcile")
+                request = Request(deployment_id=f"late-{one.service}-{one.wanted}", trigger="reconcile")
                 self.messages.append((one.service, request, None))
 
     # -- the workers -----------------------------------------------------------------------------------
@@ -127,7 +129,7 @@ class Deployments(RuleBasedStateMachine):
         self.check_write(service, request, before, writes)
         if isinstance(step, Again):
             return service, replace(request, waiting=step.waiting, pre_job=step.pre_job), step.watch
-        self.ended[request.task] = step.outcome
+        self.ended[request.deployment_id] = step.outcome
         return None
 
     def check_write(self, service, request, before, writes):
@@ -174,7 +176,9 @@ class Deployments(RuleBasedStateMachine):
             return
         assert newest in end.state.failures or newest in self.swarm.crashing, (end.image_text, end.state)
         writes = len(self.swarm.writes)
-        outcome = self.deployer.advance(service, Request(task="late", by="event", hint=newest)).outcome
+        outcome = self.deployer.advance(
+            service, Request(deployment_id="late", trigger="event", pushed_digest=newest)
+        ).outcome
         assert outcome in {Outcome.HELD, Outcome.UNCHANGED, Outcome.FAILED}
         assert len(self.swarm.writes) == writes
 

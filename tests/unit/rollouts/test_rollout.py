@@ -28,7 +28,7 @@ def runs(swarm):
 
 def test_a_push_is_rolled_out_pinned_with_one_write(swarm, runs):
     swarm.push(WEB, digest(2))
-    report = runs.run(hint=digest(2), event="e1")
+    report = runs.run(pushed_digest=digest(2), event="e1")
     assert report.outcome is Outcome.UPDATED
     assert (report.image, report.previous, report.event) == (pinned(2), pinned(1), "e1")
     assert swarm.writes == [("web", pinned(2))]
@@ -39,8 +39,8 @@ def test_a_duplicate_and_a_late_event_write_nothing(swarm, runs):
     swarm.push(WEB, digest(2))
     runs.run()
     writes, version = list(swarm.writes), swarm.service("web").version
-    assert runs.run(hint=digest(2), task="t2").outcome is Outcome.UNCHANGED
-    late = runs.run(hint=digest(1), task="t3")
+    assert runs.run(pushed_digest=digest(2), deployment_id="t2").outcome is Outcome.UNCHANGED
+    late = runs.run(pushed_digest=digest(1), deployment_id="t3")
     assert late.outcome is Outcome.SUPERSEDED
     assert "stale" in late.reason
     assert (swarm.writes, swarm.service("web").version) == (writes, version)
@@ -104,7 +104,7 @@ def test_a_failed_roll_out_goes_back_and_is_not_tried_again_by_itself(swarm, run
     assert report.outcome is Outcome.ROLLED_BACK
     assert "non-zero exit (1)" in report.reason
     assert swarm.image("web") == pinned(1)
-    again = runs.run(task="t2")
+    again = runs.run(deployment_id="t2")
     assert again.outcome is Outcome.HELD
     assert "given up" in again.reason
     assert [image for _, image in swarm.writes] == [pinned(2), pinned(1)]
@@ -115,9 +115,9 @@ def test_a_failed_digest_is_tried_again_when_forced_and_forgotten_at_the_next_pu
     swarm.crashing = {digest(2)}
     runs.run()
     swarm.crashing = set()
-    assert runs.run(task="t2", by="manual", force=True).outcome is Outcome.UPDATED
+    assert runs.run(deployment_id="t2", trigger="manual", force=True).outcome is Outcome.UPDATED
     swarm.push(WEB, digest(3))
-    assert runs.run(task="t3").outcome is Outcome.UPDATED
+    assert runs.run(deployment_id="t3").outcome is Outcome.UPDATED
     assert swarm.service("web").state.failed is None
 
 
@@ -138,7 +138,7 @@ def test_the_engines_own_rollback_is_noticed_and_remembered(swarm, runs):
     assert report.outcome is Outcome.ROLLED_BACK
     assert swarm.image("careful") == pinned(1)
     assert swarm.service("careful").state.failed == digest(2)
-    assert runs.run("careful", task="t2").outcome is Outcome.HELD
+    assert runs.run("careful", deployment_id="t2").outcome is Outcome.HELD
 
 
 def test_an_engine_rollback_seen_by_a_worker_that_knows_nothing_is_not_repeated(swarm, runs):
@@ -147,7 +147,7 @@ def test_an_engine_rollback_seen_by_a_worker_that_knows_nothing_is_not_repeated(
     swarm.crashing = {digest(2)}
     runs.step("careful")  # and the worker dies before it can send itself back
     swarm.settle()
-    assert runs.run("careful", task="t1").outcome is Outcome.HELD
+    assert runs.run("careful", deployment_id="t1").outcome is Outcome.HELD
     assert swarm.image("careful") == pinned(1)
 
 
@@ -173,22 +173,22 @@ def test_a_first_roll_out_that_fails_has_nothing_to_go_back_to(swarm, runs):
 def test_rollback_by_hand_and_the_digest_it_left_stays_away(swarm, runs):
     swarm.push(WEB, digest(2))
     runs.run()
-    back = runs.run(task="t2", by="rollback", rollback=True)
+    back = runs.run(deployment_id="t2", trigger="rollback", rollback=True)
     assert back.outcome is Outcome.ROLLED_BACK
     assert swarm.image("web") == pinned(1)
-    assert runs.run(task="t3", hint=digest(2)).outcome is Outcome.HELD
+    assert runs.run(deployment_id="t3", pushed_digest=digest(2)).outcome is Outcome.HELD
 
 
 def test_rollback_finds_the_way_in_the_swarms_history_after_the_labels_were_reset(swarm, runs):
     swarm.push(WEB, digest(2))
     runs.run()
     swarm.raw["web"]["Spec"]["Labels"] = {}
-    assert runs.run(task="t2", by="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
+    assert runs.run(deployment_id="t2", trigger="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
     assert swarm.image("web") == pinned(1)
 
 
 def test_rollback_without_a_former_image_says_so(swarm, runs):
-    report = runs.run(by="rollback", rollback=True)
+    report = runs.run(trigger="rollback", rollback=True)
     assert report.outcome is Outcome.FAILED
     assert "no former image" in report.reason
 
@@ -198,11 +198,11 @@ def test_a_push_during_a_roll_out_waits_for_its_end(swarm, runs):
     begun = runs.step()
     swarm.tick()
     swarm.push(WEB, digest(3))
-    waiting = runs.step(task="t2", hint=digest(3))
+    waiting = runs.step(deployment_id="t2", pushed_digest=digest(3))
     assert isinstance(waiting, Again)
     assert len(swarm.writes) == 1
     swarm.settle()
-    assert runs.run(task="t2", hint=digest(3)).outcome is Outcome.UPDATED
+    assert runs.run(deployment_id="t2", pushed_digest=digest(3)).outcome is Outcome.UPDATED
     assert runs.step(watch=begun.watch).outcome is Outcome.SUPERSEDED
     assert [image for _, image in swarm.writes] == [pinned(2), pinned(3)]
 
@@ -213,7 +213,7 @@ def test_a_push_during_a_roll_out_replaces_it_where_the_label_says_so(swarm, run
     runs.step("hasty")
     swarm.tick()
     swarm.push(WEB, digest(3))
-    runs.step("hasty", task="t2")
+    runs.step("hasty", deployment_id="t2")
     assert [image for _, image in swarm.writes] == [pinned(2), pinned(3)]
     assert swarm.service("hasty").state.previous == pinned(1)
 
@@ -237,9 +237,9 @@ def test_what_an_operator_moved_away_from_is_left_alone_until_the_next_push(swar
     runs.run()
     swarm.edit("web", Image=pinned(1))
     swarm.settle()
-    assert runs.run(task="t2").outcome is Outcome.HELD
+    assert runs.run(deployment_id="t2").outcome is Outcome.HELD
     swarm.push(WEB, digest(3))
-    assert runs.run(task="t3").outcome is Outcome.UPDATED
+    assert runs.run(deployment_id="t3").outcome is Outcome.UPDATED
 
 
 def test_a_service_removed_in_mid_roll_out_ends_the_deployment(swarm, runs):
@@ -255,8 +255,8 @@ def test_another_image_only_of_the_same_repository(swarm, runs):
     other_tag, other_repository = f"{HOST}/team/web:v7", f"{HOST}/team/other:v7"
     swarm.push(other_tag, digest(7))
     swarm.push(other_repository, digest(8))
-    assert runs.run(by="manual", image=other_tag).image == f"{other_tag}@{digest(7)}"
-    refused = runs.run(by="manual", task="t2", image=other_repository)
+    assert runs.run(trigger="manual", image=other_tag).image == f"{other_tag}@{digest(7)}"
+    refused = runs.run(trigger="manual", deployment_id="t2", image=other_repository)
     assert refused.outcome is Outcome.FAILED
     assert "allow_repository_change" in refused.reason
 
@@ -274,12 +274,14 @@ def test_another_repository_needs_the_operators_consent(swarm, wanted, allowed):
     swarm.push(wanted, digest(9))
     for others in ((), ("evil.example.com/*", f"{HOST}/team/othe", "x" + allowed)):
         rules = Rules(allow_repositories=others)
-        refused = Runs(swarm, rules).run(by="manual", image=wanted, allow_repository_change=True)
+        refused = Runs(swarm, rules).run(trigger="manual", image=wanted, allow_repository_change=True)
         assert refused.outcome is Outcome.FAILED
         assert "DEPLOYER_ALLOW_REPOSITORIES" in refused.reason
     assert not swarm.writes
     rules = Rules(allow_repositories=("x", allowed))
-    report = Runs(swarm, rules).run(by="manual", task="t2", image=wanted, allow_repository_change=True)
+    report = Runs(swarm, rules).run(
+        trigger="manual", deployment_id="t2", image=wanted, allow_repository_change=True
+    )
     assert report.image == f"{wanted}@{digest(9)}"
 
 
@@ -304,7 +306,7 @@ def test_a_job_that_must_be_left_alone_keeps_what_comes_after_it_waiting(swarm, 
 
 
 def test_a_missing_tag_ends_the_deployment_with_a_clear_message(swarm, runs):
-    report = runs.run(by="manual", image=f"{HOST}/team/web:nope")
+    report = runs.run(trigger="manual", image=f"{HOST}/team/web:nope")
     assert report.outcome is Outcome.FAILED
     assert "has no" in report.reason
 
@@ -312,18 +314,18 @@ def test_a_missing_tag_ends_the_deployment_with_a_clear_message(swarm, runs):
 def test_a_roll_out_whose_deployment_died_is_ended_in_its_name(swarm, runs):
     swarm.push(WEB, digest(2))
     swarm.crashing = {digest(2)}
-    runs.step(task="dead")
+    runs.step(deployment_id="dead")
     swarm.settle()
-    report = runs.run(task="t2")
+    report = runs.run(deployment_id="t2")
     assert report.outcome is Outcome.ROLLED_BACK
     assert swarm.service("web").state.task == "dead"
 
 
 def test_force_restarts_on_the_same_digest_once(swarm, runs):
-    report = runs.run(by="manual", force=True)
+    report = runs.run(trigger="manual", force=True)
     assert report.outcome is Outcome.UPDATED
     assert swarm.starts("web") == 6
-    assert runs.run(by="manual", force=True).outcome is Outcome.UPDATED
+    assert runs.run(trigger="manual", force=True).outcome is Outcome.UPDATED
     assert swarm.starts("web") == 6
 
 
@@ -334,7 +336,7 @@ def test_a_freeze_holds_every_service_and_its_end_lets_the_newest_go(swarm, runs
     assert (held.outcome, held.reason) == (Outcome.HELD, "held: christmas")
     swarm.push(WEB, digest(3))
     set_freeze(swarm, None)
-    assert runs.run(task="t2", by="release").image == pinned(3)
+    assert runs.run(deployment_id="t2", trigger="release").image == pinned(3)
     assert swarm.writes == [("web", pinned(3))]
 
 
@@ -342,7 +344,7 @@ def test_rollback_by_hand_works_on_a_held_service(swarm, runs):
     swarm.push(WEB, digest(2))
     runs.run()
     set_hold(swarm, "web", "being looked at")
-    assert runs.run(task="t2", by="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
+    assert runs.run(deployment_id="t2", trigger="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
 
 
 def test_no_more_roll_outs_at_once_than_allowed(swarm):
@@ -356,7 +358,7 @@ def test_no_more_roll_outs_at_once_than_allowed(swarm):
         for name in names:
             if name in ended:
                 continue
-            step = runs.step(name, watches[name], task=f"t-{name}")
+            step = runs.step(name, watches[name], deployment_id=f"t-{name}")
             if isinstance(step, Report):
                 ended.add(name)
             else:
@@ -374,11 +376,11 @@ def test_an_update_over_the_pace_waits_and_looks_do_not_count(swarm):
     runs = Runs(swarm)
     runs.deployer = replace(runs.deployer, pace=Pace(per_second=1 / 60))
     for n in range(5):
-        runs.step(task=f"look{n}") if n else runs.run()
-    waiting = runs.step("other", task="t9")
+        runs.step(deployment_id=f"look{n}") if n else runs.run()
+    waiting = runs.step("other", deployment_id="t9")
     assert isinstance(waiting, Again)
     assert 0 < waiting.seconds <= 60
-    assert runs.run("other", task="t9").outcome is Outcome.UPDATED
+    assert runs.run("other", deployment_id="t9").outcome is Outcome.UPDATED
 
 
 def test_a_roll_out_of_somebody_else_that_hangs_is_not_waited_for_for_ever(swarm):
@@ -393,7 +395,7 @@ def test_a_roll_out_of_somebody_else_that_hangs_is_not_waited_for_for_ever(swarm
 
 def test_an_event_for_a_tag_that_is_gone_from_the_registry_is_a_failure_and_not_passed_over(swarm, runs):
     swarm.digests.clear()
-    report = runs.run(hint=digest(2))
+    report = runs.run(pushed_digest=digest(2))
     assert report.outcome is Outcome.FAILED
     assert "has no" in report.reason
 
@@ -409,8 +411,11 @@ def test_a_rollback_by_hand_keeps_in_mind_what_the_engine_has_just_left(swarm, r
     assert runs.run("two").outcome is Outcome.UPDATED
     swarm.push(WEB, digest(3))
     swarm.crashing.add(digest(3))
-    runs.step("two", task="t3")
+    runs.step("two", deployment_id="t3")
     swarm.settle()  # the engine goes back to 2, and takes our labels with it
-    assert runs.run("two", task="back", by="rollback", rollback=True).outcome is Outcome.ROLLED_BACK
+    assert (
+        runs.run("two", deployment_id="back", trigger="rollback", rollback=True).outcome
+        is Outcome.ROLLED_BACK
+    )
     assert swarm.service("two").image_text == pinned(1)
-    assert runs.run("two", task="t4").outcome is Outcome.HELD
+    assert runs.run("two", deployment_id="t4").outcome is Outcome.HELD

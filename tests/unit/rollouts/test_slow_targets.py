@@ -33,7 +33,7 @@ def test_a_service_that_nobody_may_write_to_is_ignored_with_the_reason(world):
     world.untouchable = "another tool deploys it"
     report = world.deploy()
     assert (report.outcome, report.reason) == (Outcome.IGNORED, "another tool deploys it")
-    assert world.deploy("by hand", by="manual", force=True).outcome is Outcome.IGNORED
+    assert world.deploy("by hand", trigger="manual", force=True).outcome is Outcome.IGNORED
     assert world.writes == []
 
 
@@ -43,7 +43,7 @@ def test_an_answer_that_is_older_than_the_write_is_no_word_of_somebody_else(worl
     world.stale = True
     for _ in range(5):
         world.wait(step.seconds)
-        step = world.deployer.advance("web", Request("t", by="event"), step.watch)
+        step = world.deployer.advance("web", Request("t", trigger="event"), step.watch)
         assert isinstance(step, Again)
         assert "does not show the write yet" in step.reason
     world.stale = False
@@ -59,7 +59,7 @@ def test_what_is_still_seen_when_answers_lag_no_more_is_somebody_elses_word(worl
     )
     world.wait(40)
     watch = replace(step.watch, asked=40.0)
-    step = world.deployer.advance("web", Request("t", by="event"), watch)
+    step = world.deployer.advance("web", Request("t", trigger="event"), watch)
     assert step.outcome is Outcome.SUPERSEDED
 
 
@@ -68,19 +68,19 @@ def test_a_pause_of_days_neither_fails_nor_takes_from_the_time_out(world):
     world.progress = {"phase": Phase.ROLLING, "pause": "a person has to let it go on"}
     for _ in range(60):
         world.wait(3600)
-        step = world.deployer.advance("web", Request("t", by="event"), step.watch)
+        step = world.deployer.advance("web", Request("t", trigger="event"), step.watch)
         assert isinstance(step, Again)
         assert step.patient
         assert "a person has to let it go on" in step.reason
     world.progress = {}
-    assert world.deployer.advance("web", Request("t", by="event"), step.watch).outcome is Outcome.UPDATED
+    assert world.deployer.advance("web", Request("t", trigger="event"), step.watch).outcome is Outcome.UPDATED
 
 
 def test_what_a_target_takes_on_purpose_comes_on_top_of_the_time_out(world):
     step = world.begin()
     world.progress = {"phase": Phase.ROLLING, "patience": 600.0}
     watch = replace(step.watch, watched=600.0)
-    assert isinstance(world.deployer.advance("web", Request("t", by="event"), watch), Again)
+    assert isinstance(world.deployer.advance("web", Request("t", trigger="event"), watch), Again)
     watch = replace(step.watch, watched=700.0)
-    step = world.deployer.advance("web", Request("t", by="event"), watch)
+    step = world.deployer.advance("web", Request("t", trigger="event"), watch)
     assert "not converged after 660 s" in step.reason

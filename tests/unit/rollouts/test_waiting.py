@@ -24,7 +24,7 @@ def begins_after(runs, at_seconds, limit=600):
     """How many seconds pass until a push is written; `at_seconds` is what else happens, and when."""
     began, waiting = runs.swarm.now, {}
     while (passed := (runs.swarm.now - began).total_seconds()) < limit:
-        step = runs.deployer.advance("web", Request("t1", by="event", waiting=waiting))
+        step = runs.deployer.advance("web", Request("t1", trigger="event", waiting=waiting))
         assert isinstance(step, Again)
         if step.watch:
             return passed
@@ -68,7 +68,9 @@ def test_a_service_that_hangs_for_days_takes_no_slot(swarm, labels):
     assert Runs(swarm, Rules(max_rollouts=1)).step().watch
     swarm.raw["stuck"]["UpdateStatus"]["StartedAt"] = swarm.now.isoformat()
     swarm.create("other", pinned(1))
-    assert "services roll already" in Runs(swarm, Rules(max_rollouts=1)).step("other", task="t2").reason
+    assert (
+        "services roll already" in Runs(swarm, Rules(max_rollouts=1)).step("other", deployment_id="t2").reason
+    )
 
 
 def test_what_was_taken_back_is_no_reason_to_wait(swarm):

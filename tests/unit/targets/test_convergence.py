@@ -87,12 +87,12 @@ UP = [task("running", slot=1), task("running", slot=2)]
 )
 def test_replicated(state, tasks, phase, ready):
     progress = assess(service(state), tasks, NOW)
-    assert (progress.phase, progress.ready, progress.wanted) == (phase, ready, 2)
+    assert (progress.phase, progress.ready, progress.desired) == (phase, ready, 2)
 
 
 def test_zero_replicas_have_converged():
     progress = assess(service(mode={"Replicated": {"Replicas": 0}}), [], NOW)
-    assert (progress.phase, progress.wanted) == (Phase.CONVERGED, 0)
+    assert (progress.phase, progress.desired) == (Phase.CONVERGED, 0)
 
 
 def test_a_global_service_wants_a_task_where_the_engine_wants_one():
@@ -100,7 +100,7 @@ def test_a_global_service_wants_a_task_where_the_engine_wants_one():
     up = [{**task("running", slot=0, age=age), "NodeID": node} for node, age in (("a", 60), ("b", 61))]
     one_node_down = [*up, down]
     progress = assess(service("completed", mode={"Global": {}}), one_node_down, NOW)
-    assert (progress.phase, progress.ready, progress.wanted) == (Phase.CONVERGED, 2, 2)
+    assert (progress.phase, progress.ready, progress.desired) == (Phase.CONVERGED, 2, 2)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from deployer.tasks.ending import ToldEnds, end, words
 
 UPDATED = Report(Outcome.UPDATED, "1/1 running", "web", "id-web", image=pinned(2), duration=3.0, by="event")
 LATER = Report(Outcome.UPDATED, "1/1 running", "web", "id-web", image=pinned(2), duration=18002.0, by="event")
-PUSH = Request("d-1", by="event", event="e-1", hint=digest(2))
+PUSH = Request("d-1", trigger="event", event="e-1", pushed_digest=digest(2))
 
 
 class Told(list):
@@ -93,7 +93,7 @@ def test_what_fails_at_each_look_at_all_services_pages_once_a_day(workers):
     before = count("failed", "reconcile")
     for number in range(96):
         with pytest.raises(DeploymentFailedError):
-            end(f"d-{number}", failed, Request(f"d-{number}", by="reconcile"), workers[number % 2], told)
+            end(f"d-{number}", failed, Request(f"d-{number}", trigger="reconcile"), workers[number % 2], told)
     assert told == [failed]
     assert count("failed", "reconcile") == before + 1
 

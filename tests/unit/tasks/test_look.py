@@ -173,10 +173,10 @@ def test_a_wait_that_may_last_is_waited_out(swarm):
 def test_what_a_person_asks_for_and_cannot_have_is_refused(swarm, asked, by):
     message = DeploymentMessage()
     deployer = Deployer(swarm, swarm, Rules(), clock=swarm.clock)
-    done = look(deployer, "web", message.request("d-1", by=by, **asked), message)
+    done = look(deployer, "web", message.request("d-1", trigger=by, **asked), message)
     assert isinstance(done, Ended)
     assert (done.report.outcome, done.report.refused) == (Outcome.FAILED, True)
-    done = look(deployer, "nosuch", message.request("d-2", by=by, **asked), message)
+    done = look(deployer, "nosuch", message.request("d-2", trigger=by, **asked), message)
     assert (done.report.outcome, done.report.refused) == (Outcome.FAILED, True)
 
 

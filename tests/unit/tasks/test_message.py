@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from in_memory import WEB, digest, pinned
 
-from deployer.model.deployment import Watch
+from deployer.model.deployment import RolloutMemory
 from deployer.tasks.message import DeploymentMessage, Message, PartMessage
 
 EVENT = "11111111-1111-1111-1111-111111111111"
@@ -49,7 +49,7 @@ class WatchOfVersion1:
 
 def test_a_body_of_the_old_version_is_understood():
     read = DeploymentMessage.decode(OLD)
-    assert read.watch == Watch(**OLD_WATCH)
+    assert read.watch == RolloutMemory(**OLD_WATCH)
     assert (read.by, read.event, read.image, read.hint) == ("event", EVENT, WEB, digest(2))
     assert (read.pushed_at, read.faults) == (OLD["pushed_at"], 3)
     assert PartMessage.decode(OLD_PART) == PartMessage(services=("id-a", "id-b"), place=50, count=52)
