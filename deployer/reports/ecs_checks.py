@@ -113,7 +113,7 @@ def trials(place: Place, services: Sequence[str]) -> Iterator[Trial]:
     yield Trial("DescribeServiceRevisions", asked, of_service)
     yield Trial("ListTasks", {**here, "maxResults": 1}, "*", in_cluster)
     tasks = {**here, "tasks": [place.arn("task", f"{place.name}/{'0' * 32}")]}
-    yield Trial("DescribeTasks", tasks, place.arn("task", f"{place.name}/*"))
+    yield Trial("DescribeTasks", tasks, "*", in_cluster)
     yield Trial("DescribeTaskDefinition", {"taskDefinition": revision}, "*")
     yield Trial("ListTaskDefinitions", {"familyPrefix": family, "maxResults": 1}, "*")
     yield Trial("DeregisterTaskDefinition", {"taskDefinition": revision}, "*")

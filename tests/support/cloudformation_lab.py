@@ -48,9 +48,9 @@ _Loader.add_multi_constructor("!", _short_form)
 
 
 @cache
-def template() -> dict[str, Any]:
+def template(path: Path = TEMPLATE) -> dict[str, Any]:
     """The template, its short forms spelled out."""
-    return yaml.load(TEMPLATE.read_text(), _Loader)
+    return yaml.load(path.read_text(), _Loader)
 
 
 def statements(policy: Mapping[str, Any], under: str | None = None) -> Iterator[tuple[str | None, dict]]:

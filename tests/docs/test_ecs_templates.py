@@ -1,0 +1,184 @@
+"""The deployer as services of ECS: what the template makes, and that it may do what the code does and no more."""
+
+import ast
+import re
+
+import hcl2
+import pytest
+from cfnlint.api import ManualArgs, lint
+from cloudformation_lab import ROOT, statements, template, words
+
+from deployer.reports import ecs_checks
+from deployer.settings import Settings, variable
+
+TEMPLATE = ROOT / "deploy" / "ecs" / "cloudformation.yml"
+MODULE = ROOT / "deploy" / "ecs" / "terraform"
+KINDS = {
+    "AWS::DynamoDB::Table": "aws_dynamodb_table",
+    "AWS::ECS::Service": "aws_ecs_service",
+    "AWS::ECS::TaskDefinition": "aws_ecs_task_definition",
+    "AWS::IAM::ManagedPolicy": "aws_iam_policy",
+    "AWS::IAM::Role": "aws_iam_role",
+    "AWS::Logs::LogGroup": "aws_cloudwatch_log_group",
+}
+PARTS_OF_OTHERS = {"aws_iam_role_policy_attachment", "aws_iam_role_policy"}
+
+
+def resources():
+    return template(TEMPLATE)["Resources"]
+
+
+def policy():
+    return {one["Sid"]: one for _, one in statements(resources()["EcsPolicy"])}
+
+
+def allowed():
+    return set().union(*(words(one["Action"]) for one in policy().values()))
+
+
+def calls_of_ecs():
+    """The actions that the package's code names in `call("…")`."""
+    found = set()
+    for path in (ROOT / "deployer").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+                first = node.args[0]
+                is_action = isinstance(first, ast.Constant) and re.fullmatch(
+                    r"[A-Z][a-z]+[A-Za-z]+", str(first.value)
+                )
+                if node.func.attr in {"call", "_pages"} and is_action:
+                    found.add(f"ecs:{first.value}")
+    return found
+
+
+def test_cfn_lint_has_no_complaints_and_no_partition_is_left_out():
+    text = TEMPLATE.read_text()
+    assert lint(text, config=ManualArgs(regions=["eu-central-1", "us-gov-west-1", "cn-north-1"])) == []
+    assert "arn:aws:" not in text
+
+
+def test_a_worker_may_do_what_the_code_does_and_what_doctor_tries_and_no_more():
+    of_ecs = {action for action in allowed() if action.startswith("ecs:")}
+    assert of_ecs == {f"ecs:{one.action}" for one in TRIALS}
+    assert calls_of_ecs() <= of_ecs
+    assert allowed() - of_ecs == {"iam:PassRole", "dynamodb:GetItem", "dynamodb:PutItem"}
+
+
+class Nobody:
+    region, account = "eu-central-1", "123456789012"
+
+    def call(self, action, **members):
+        return {}
+
+
+TRIALS = list(ecs_checks.trials(ecs_checks.Place("prod", "prod", Nobody()), []))
+
+
+@pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.action)
+def test_the_statement_that_doctor_names_is_as_narrow_as_the_templates(trial):
+    [statement] = [one for one in policy().values() if f"ecs:{trial.action}" in words(one["Action"])]
+    theirs = statement["Resource"]
+    theirs = theirs["Fn::Sub"] if isinstance(theirs, dict) else theirs
+    ours = {
+        "AWS::Partition": "aws",
+        "AWS::Region": "eu-central-1",
+        "AWS::AccountId": "123456789012",
+        "ServedCluster": "prod",
+        "FamilyPrefix": "",
+    }
+    resource = re.sub(r"\$\{([\w:]+)\}", lambda found: ours[found[1]], theirs)
+    assert trial.resource == resource
+    assert bool(trial.condition) == ("Condition" in statement)
+
+
+def test_nothing_is_created_or_deleted_and_roles_are_passed_to_tasks_only():
+    assert not [one for one in allowed() if "*" in one or "Create" in one or "Delete" in one]
+    for sid in ("PassRoles", "PassOwnRoles"):
+        assert policy()[sid]["Condition"] == {
+            "StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
+        }
+    assert [one["Sid"] for one in policy().values() if one["Resource"] == "*"] == ["Lists", "AnyRevision"]
+
+
+def containers():
+    for one in resources().values():
+        if one["Type"] == "AWS::ECS::TaskDefinition":
+            yield from one["Properties"]["ContainerDefinitions"]
+
+
+def test_every_variable_is_a_setting_and_every_container_follows_the_deployers_image():
+    known = {variable(name) for name in Settings.model_fields} | {"AWS_REGION"}
+    names = {one["Name"]: {pair["Name"] for pair in one["Environment"]} for one in containers()}
+    assert set(names) == {"worker", "bridge", "beat"}
+    for name, given in names.items():
+        assert given <= known, name
+    assert {one["DockerLabels"]["deployer.enable"] for one in containers()} == {"true"}
+    assert {one["Image"]["Ref"] for one in containers()} == {"Image"}
+
+
+def test_one_beat_and_workers_that_a_bad_image_does_not_end():
+    worker, beat = (resources()[name]["Properties"] for name in ("Worker", "Beat"))
+    assert worker["DeploymentConfiguration"] == {
+        "MinimumHealthyPercent": 100,
+        "MaximumPercent": 200,
+        "DeploymentCircuitBreaker": {"Enable": True, "Rollback": True},
+    }
+    assert (beat["DesiredCount"], beat["DeploymentConfiguration"]["MaximumPercent"]) == (1, 100)
+
+
+def test_the_ledger_outlives_the_stack():
+    ledger = resources()["Ledger"]
+    assert ledger["DeletionPolicy"] == ledger["UpdateReplacePolicy"] == "Retain"
+    assert ledger["Properties"]["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
+
+
+# -- the Terraform module says the same ----------------------------------------------------------------------
+
+
+def blocks(kind):
+    for path in sorted(MODULE.glob("*.tf")):
+        for block in hcl2.loads(path.read_text()).get(kind, []):
+            yield from ((label.strip('"'), body) for label, body in block.items())
+
+
+def snake(name):
+    return re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def test_every_resource_of_the_one_is_one_of_the_other():
+    ours = {
+        (kind, label.strip('"'))
+        for kind, body in blocks("resource")
+        for label in body
+        if label != "__is_block__" and kind not in PARTS_OF_OTHERS
+    }
+    assert ours == {(KINDS[one["Type"]], snake(name)) for name, one in resources().items()}
+
+
+def test_every_parameter_and_output_of_the_one_is_one_of_the_other():
+    variables = dict(blocks("variable"))
+    parameters = template(TEMPLATE)["Parameters"]
+    assert set(variables) == {snake(name) for name in parameters} | {"name"}
+    assert {name for name, _ in blocks("output")} == {snake(name) for name in template(TEMPLATE)["Outputs"]}
+    for name, one in parameters.items():
+        assert variables[snake(name)]["description"].strip('"') == one["Description"], name
+        assert ("default" in variables[snake(name)]) == ("Default" in one), name
+
+
+def test_every_statement_of_the_policy_allows_the_same():
+    text = (MODULE / "iam.tf").read_text().partition('"aws_iam_policy" "ecs_policy"')[2].partition("\n}\n")[0]
+    found: dict[str, set[str]] = {}
+    for sid, action in re.findall(r'Sid += "(\w+)"|[ \[]"((?:ecs|iam|dynamodb):\w+)"', text):
+        if sid:
+            found[sid] = set()
+        else:
+            found[list(found)[-1]].add(action)
+    assert found == {sid: words(one["Action"]) for sid, one in policy().items()}
+
+
+def test_every_container_has_the_same_variables_and_command():
+    text = (MODULE / "main.tf").read_text()
+    for one in containers():
+        assert re.sub(r", ", '", "', str(one["Command"])[2:-2].replace("'", "")) in text
+        for pair in one["Environment"]:
+            assert f'"{pair["Name"]}"' in text
