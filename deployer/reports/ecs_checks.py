@@ -36,7 +36,7 @@ class Api(Protocol):
     def account(self) -> str | None:
         """The number of the account, None for that of our own credentials."""
 
-    def call(self, action: str, **members: Any) -> dict[str, Any]:
+    def call(self, action: str, /, **members: Any) -> dict[str, Any]:
         """Send one request and return its answer."""
 
 

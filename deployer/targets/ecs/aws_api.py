@@ -46,7 +46,7 @@ class AwsApi:
         self._buckets = buckets or Buckets()
         self._http: dict[str, URLLib3Session] = {}  # by endpoint: its connections are kept
 
-    def call(self, action: str, **members: Any) -> dict[str, Any]:
+    def call(self, action: str, /, **members: Any) -> dict[str, Any]:
         """Send one request and return its answer, both as ECS's JSON has it.
 
         Raises:
