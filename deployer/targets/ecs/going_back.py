@@ -8,12 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from deployer.errors import StaleVersionError
 from deployer.model.service import State
 from deployer.targets.ecs import definitions
 from deployer.targets.ecs.api import Refused
 from deployer.targets.ecs.names import family_of, last
-from deployer.targets.ecs.service import Raw, Revision, Unit, primary
+from deployer.targets.ecs.service import Raw, Revision, Unit
 from deployer.targets.ecs.writing import Writer
 
 log = logging.getLogger(__name__)
@@ -26,10 +25,10 @@ def go_back(writer: Writer, unit: Unit, wanted: Mapping[str, object], state: Sta
     former = _former(writer, unit)
     if former is None or not former.active or not definitions.same_content(former.raw, wanted):
         return False
-    writer.counters.claim(unit.id.service, unit.counter)
+    number = writer.counters.claim(unit.id.service, unit.counter)
     if not writer.note(unit, former, state):
         return False
-    writer.point(unit, writer.place.revision(former.arn, fresh=False))
+    writer.point(unit, writer.place.revision(former.arn, fresh=False), number)
     return True
 
 
@@ -46,8 +45,7 @@ def _former(writer: Writer, unit: Unit) -> Revision | None:
 def _stop(writer: Writer, unit: Unit, wanted: Mapping[str, object], state: State) -> bool:
     """Have ECS roll back our own deployment, if it is under way and came from what is wanted.
 
-    Raises:
-        StaleVersionError: another deployment has taken its place.
+    ECS refuses it if the deployment has ended meanwhile, or another one has taken its place.
     """
     fates = writer.place.fates(unit.id.service) if unit.ours else []
     if not fates or fates[0].get("status") not in {"PENDING", "IN_PROGRESS"}:
@@ -62,9 +60,6 @@ def _stop(writer: Writer, unit: Unit, wanted: Mapping[str, object], state: State
     try:
         writer.place.stop(arn)
     except Refused as fault:
-        raw = writer.place.service(unit.id.service)
-        if raw is None or primary(raw).get("id") != unit.primary.get("id"):
-            raise StaleVersionError("another deployment has taken the place of ours") from fault
         log.info("ECS does not roll back %s: %s", last(arn), fault)
         return False
     return True

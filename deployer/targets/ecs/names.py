@@ -68,3 +68,9 @@ def moment(value: Any) -> datetime | None:
     if isinstance(value, int | float):
         return datetime.fromtimestamp(value, UTC)
     return datetime.fromisoformat(value) if isinstance(value, str) and value else None
+
+
+def seconds(value: Any) -> float:
+    """Return a time of ECS's JSON in seconds since 1970; 0 where there is none."""
+    at = moment(value)
+    return at.timestamp() if at else 0.0

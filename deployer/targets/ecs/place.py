@@ -11,7 +11,7 @@ from typing import Any
 from deployer.targets.ecs import tags
 from deployer.targets.ecs.api import Api
 from deployer.targets.ecs.cluster import Cluster
-from deployer.targets.ecs.names import family_of, last, moment
+from deployer.targets.ecs.names import family_of, last, seconds
 from deployer.targets.ecs.service import Raw, Revision
 
 AT_ONCE = 10  # services that one DescribeServices takes
@@ -134,7 +134,7 @@ class Place:
             "ListServiceDeployments", cluster=self.cluster.name, service=service, maxResults=100
         )
         found = list(answer.get("serviceDeployments") or ())
-        return sorted(found, key=lambda one: _seconds(one.get("createdAt")), reverse=True)
+        return sorted(found, key=lambda one: seconds(one.get("createdAt")), reverse=True)
 
     def fate(self, arn: str) -> Raw:
         """Return a service deployment in full; empty if there is none."""
@@ -182,8 +182,3 @@ class Place:
             if not answer.get("nextToken"):
                 return
             token = {"nextToken": answer["nextToken"]}
-
-
-def _seconds(value: Any) -> float:
-    at = moment(value)
-    return at.timestamp() if at else 0.0

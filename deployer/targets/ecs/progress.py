@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployer.model.snapshot import Phase, Progress
-from deployer.targets.ecs.names import last, moment
+from deployer.targets.ecs.names import last, moment, seconds
 from deployer.targets.ecs.service import IN_PROGRESS, PRIMARY, Raw, Unit, primary
 
 FAILED, COMPLETED = "FAILED", "COMPLETED"
@@ -140,13 +140,13 @@ def _reason(unit: Unit, fate: Fate, phase: Phase) -> str:
         return told
     if fate.went_back(unit) or phase is Phase.PAUSED:
         return str(said or failed.get("rolloutStateReason") or "")
-    return _unplaced(unit.raw) if phase is Phase.ROLLING else ""
+    return _unplaced(unit) if phase is Phase.ROLLING else ""
 
 
 def failure_of(tasks: Sequence[Raw], definition: str) -> str:
     """Return the words of the newest task of a revision that stopped by itself; may be empty."""
     mine = [one for one in tasks if one.get("taskDefinitionArn") == definition and _by_itself(one)]
-    newest = max(mine, key=lambda one: str(one.get("stoppedAt") or one.get("createdAt") or ""), default=None)
+    newest = max(mine, key=lambda one: seconds(one.get("stoppedAt") or one.get("createdAt")), default=None)
     if newest is None:
         return ""
     said = [str(newest.get("stoppedReason") or newest.get("stopCode") or "the task stopped")]
@@ -166,10 +166,10 @@ def _by_itself(task: Mapping[str, Any]) -> bool:
     } or any("health check" in str(task.get(member) or "").lower() for member in ("stoppedReason",))
 
 
-def _unplaced(raw: Raw) -> str:
+def _unplaced(unit: Unit) -> str:
     """Return the newest event of a deployment under way that says what hinders it."""
-    began = moment(next((one.get("createdAt") for one in raw.get("deployments") or ()), None))
-    for event in raw.get("events") or ():
+    began = moment(unit.primary.get("createdAt"))
+    for event in unit.raw.get("events") or ():
         at, text = moment(event.get("createdAt")), str(event.get("message") or "")
         if began and at and at >= began and "unable" in text:
             return text

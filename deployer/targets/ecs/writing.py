@@ -18,7 +18,7 @@ from deployer.targets.ecs.api import Refused
 from deployer.targets.ecs.ledger import UnitStore
 from deployer.targets.ecs.names import UnitId, family_of, last
 from deployer.targets.ecs.place import Place
-from deployer.targets.ecs.service import Raw, Revision, Unit, primary, record_in
+from deployer.targets.ecs.service import PRIMARY, Raw, Revision, Unit, primary, record_in
 from deployer.targets.ecs.tags import Record
 
 log = logging.getLogger(__name__)
@@ -49,14 +49,14 @@ class Writer:
             **_encoded(Record(state, former=last(base.arn)), unit),
         }
         tags.room(tagged)
-        self.counters.claim(unit.id.service, unit.counter)
+        number = self.counters.claim(unit.id.service, unit.counter)
         revision = self._registered_before(unit, base, wanted, state)
         fresh = revision is None
         if revision is None:
             revision = self._register(wanted, tagged)
         try:
-            self.point(unit, revision)
-        except PermanentError:
+            self.point(unit, revision, number)
+        except (PermanentError, StaleVersionError):
             if fresh:
                 self._drop(revision.arn)
             raise
@@ -67,17 +67,16 @@ class Writer:
         """Return the revision that this very deployment has registered before its worker died.
 
         Raises:
-            StaleVersionError: another worker has registered the same image a moment ago.
+            StaleVersionError: another worker has registered one a moment ago, and is about to point to it.
         """
         newest = self.place.newest(family_of(base.arn))
         if newest is None or newest.arn == base.arn:
             return None
-        known = record_in(newest, unit).state
-        if known.task and known.task == state.task:
+        known = record_in(newest, unit)
+        if known.state.task and known.state.task == state.task:
             return newest if definitions.same_content(newest.raw, wanted) else None
-        if known.image and known.image == state.image and _is_near(known.at, state.at):
-            text = f"another worker has registered {last(newest.arn)} with this image a moment ago"
-            raise StaleVersionError(text)
+        if not known.deployment and _is_near(known.state.at, state.at):
+            raise StaleVersionError(f"another worker has registered {last(newest.arn)} a moment ago")
         return None
 
     def _register(self, wanted: Mapping[str, object], tagged: Mapping[str, str]) -> Revision:
@@ -100,20 +99,24 @@ class Writer:
 
     # -- the pointer -----------------------------------------------------------------------------------
 
-    def point(self, unit: Unit, revision: Revision) -> None:
-        """Point the service to a revision, if it is still on the deployment that was read."""
+    def point(self, unit: Unit, revision: Revision, number: int) -> None:
+        """Point the service to a revision, if it is still on the deployment that was read.
+
+        Args:
+            unit: as it was read.
+            revision: the revision.
+            number: that was claimed for this write.
+        """
         name = unit.id.service
-        raw = self.place.service(name)
-        if raw is None:
-            raise StaleVersionError("the service has gone")
-        if raw.get("taskDefinition") == revision.arn:  # the answer of the update was lost
-            self._know_deployment(unit, revision, raw)
-            return
-        if primary(raw).get("id") != unit.primary.get("id"):
+        if self.counters.counter(name) != number:
+            # Who has claimed it since finds our revision and waits, or has claimed before there was one.
+            raise StaleVersionError("another worker writes the service at the same time")
+        if primary(self.place.service(name) or {}).get("id") != unit.primary.get("id"):
             raise StaleVersionError("somebody else has updated the service since it was read")
         updated = self.place.update(name, revision.arn)
-        others = {one.get("id") for one in updated.get("deployments") or ()}
-        if updated and unit.primary.get("id") not in others:
+        known = {one.get("id") for one in unit.raw.get("deployments") or ()}
+        former = [one for one in updated.get("deployments") or () if one.get("status") != PRIMARY]
+        if any(one.get("id") not in known for one in former):
             text = "Somebody else updated service %s at the same time; a look tells whose word is the last"
             log.warning(text, last(name))
         self._know_deployment(unit, revision, updated)
