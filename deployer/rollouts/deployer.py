@@ -268,7 +268,7 @@ class Deployer(Core):
 
     def _give_slot_back(self, snapshot: Snapshot, owner: str) -> None:
         if self.rules.max_rollouts:
-            give_slot_back(self.target, snapshot.service.name, owner, self.observer)
+            give_slot_back(self.target, snapshot.service.name, owner)
 
     def _take_slot(self, snapshot: Snapshot, request: Request) -> bool:
         width, name = self.rules.max_rollouts, snapshot.service.name

@@ -72,7 +72,7 @@ def looked(watch: RolloutMemory | None, snapshot: Snapshot) -> RolloutMemory:
     if watch is None:
         state = snapshot.service.state
         return RolloutMemory(state.task or "", state.image or "", state.previous, state.at or now, now)
-    return replace(watch, looked_at=now, watched=watch.watched + watch.asked, asked=0.0)
+    return replace(watch, looked_at=now, watched=watch.watched + watch.asked)
 
 
 def follow(case: Case, watch: RolloutMemory) -> Decision:

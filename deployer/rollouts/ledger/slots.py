@@ -59,10 +59,6 @@ class Observer:
         text, at = self._written.get(service, ("", 0.0))
         return ledger.labels.get(SLOT + service) == text and self._clock() - at < RENEW
 
-    def drop(self, service: str) -> None:
-        """Forget a slot that was given back."""
-        self._written.pop(service, None)
-
 
 def slots_full(ledger: Ledger, width: int, service: str, observer: Observer) -> bool:
     """Tell whether a service that waits for a slot has to wait on, from the ledger alone.
@@ -113,7 +109,7 @@ def keep_slot(store: Store, service: str, owner: str, observer: Observer) -> Non
     amend(store, change)
 
 
-def give_slot_back(store: Store, service: str, owner: str, observer: Observer) -> None:
+def give_slot_back(store: Store, service: str, owner: str) -> None:
     """Free a service's slot if this deployment owns it, when it ends or has not written after all."""
 
     def change(ledger: Ledger) -> Mapping[str, str] | None:
@@ -122,4 +118,3 @@ def give_slot_back(store: Store, service: str, owner: str, observer: Observer) -
         return replaced(ledger, {SLOT + service: None})
 
     amend(store, change)
-    observer.drop(service)

@@ -29,7 +29,7 @@ class Worker:
         keep_slot(self.store, service, owner, self.observer)
 
     def give(self, service, owner):
-        give_slot_back(self.store, service, owner, self.observer)
+        give_slot_back(self.store, service, owner)
 
     def full(self, service, width=1):
         return slots_full(self.store.ledger(), width, service, self.observer)
