@@ -1,0 +1,196 @@
+"""Services of an ECS in memory, a registry, and deployments of the real core that are advanced by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from deployer.errors import DeployerError, NotFoundError, StaleVersionError, TemporaryError
+from deployer.model.deployment import Again, Report, Request
+from deployer.model.image import Image
+from deployer.model.service import Manifest
+from deployer.policies.ranking import Tag
+from deployer.rollouts import survey
+from deployer.rollouts.decision import Rules
+from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.ledger import Ledger
+from deployer.rollouts.ledger.slots import Observer
+from deployer.rollouts.ports import Credentials
+from deployer.targets.ecs.cluster import Cluster
+from deployer.targets.ecs.service import Options
+from deployer.targets.ecs.target import Ecs
+from lab.ecs.memory import ACCOUNT, REGION, FakeEcs
+from lab.ecs.operators import Operator, container
+
+HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+REPOSITORY = f"{HOST}/web"
+MANAGED = {"deployer.enable": "true"}
+BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
+ONLY_BREAKS = {"deploymentCircuitBreaker": {"enable": True, "rollback": False}}
+
+
+def digest(n: int) -> str:
+    return f"sha256:{n:064x}"
+
+
+def pinned(n: int, name: str = REPOSITORY) -> str:
+    return f"{name}@{digest(n)}"
+
+
+class Store:
+    """A ledger with counters, in memory, for all workers of a test."""
+
+    def __init__(self) -> None:
+        self.read = Ledger()
+        self.counters: dict[str, int] = {}
+
+    def ledger(self) -> Ledger:
+        return self.read
+
+    def write_ledger(self, ledger: Ledger, labels: Mapping[str, str]) -> None:
+        if ledger.version != self.read.version:
+            raise StaleVersionError("the ledger has changed")
+        self.read = Ledger(dict(labels), "ledger", ledger.version + 1)
+
+    def counter(self, unit_id: str) -> int:
+        return self.counters.get(unit_id, 0)
+
+    def claim(self, unit_id: str, seen: int) -> int:
+        if self.counter(unit_id) != seen:
+            raise StaleVersionError("somebody else has claimed it")
+        self.counters[unit_id] = seen + 1
+        return seen + 1
+
+
+class EcsWorld:
+    """A cluster, and all that can happen in it."""
+
+    def __init__(self, *, cluster: str = "prod", options: Options | None = None, **rules: Any) -> None:
+        self.fake = FakeEcs()
+        self.api = self.fake.api()
+        self.operator = Operator(self.api, cluster)
+        self.store = Store()
+        self.platforms: list[dict[str, str]] = []
+        self.options = options or Options()
+        self.rules = Rules(**rules)
+        self.clusters = [Cluster(cluster)]
+        self.missing: set[str] = set()
+        self.deployer = self.worker()
+
+    def worker(self, store: Store | None = None) -> Deployer:
+        """Another worker, which shares nothing with the others but ECS and the ledger."""
+        target = Ecs(
+            [(one, self.api) for one in self.clusters], store or self.store, self.options, self.manifest
+        )
+        observer = Observer(lambda: self.fake.clock.seconds)
+        return Deployer(target, self, self.rules, clock=lambda: self.fake.clock.now, observer=observer)
+
+    # -- what happens
+
+    def push(
+        self, n: int, tag: str = "latest", behaviour: str = "ok", name: str = REPOSITORY, **life: Any
+    ) -> None:
+        self.fake.push(f"{name}:{tag}", digest(n))
+        self.fake.image(pinned(n, name), behaviour, **life)  # type: ignore[arg-type]
+
+    def create(
+        self, name: str = "web", n: int = 1, image: str = "", labels: Any = MANAGED, **more: Any
+    ) -> None:
+        """A service that runs, as its owner has made it: with a tag, which ECS has resolved."""
+        self.push(n)
+        containers = more.pop("containers", [container("app", image or f"{REPOSITORY}:latest", labels)])
+        self.operator.create(name, *containers, **{"desired": 2, **more})
+        self.wait(30)
+
+    def wait(self, seconds: float) -> None:
+        self.fake.advance(seconds)
+
+    def deploy(
+        self,
+        task: str = "t",
+        name: str = "web",
+        limit: int = 2000,
+        until: Callable[[Again], object] | None = None,
+        worker: Deployer | None = None,
+        **request: Any,
+    ) -> Any:
+        """Follow a deployment to its end, or until a condition holds after a look."""
+        asked = Request(**{"deployment_id": task, "trigger": "event", **request})
+        return self.go_on(name, asked, None, limit, until, worker)
+
+    def go_on(self, name, asked, watch, limit=2000, until=None, worker=None) -> Any:
+        for _ in range(limit):
+            try:
+                step = (worker or self.deployer).advance(name, asked, watch)
+            except TemporaryError:
+                self.wait(5)
+                continue
+            if isinstance(step, Report) or (until and until(step)):
+                return step
+            watch = step.watch
+            asked = replace(asked, waiting=step.waiting, pre_job=step.pre_job)
+            self.wait(step.seconds)
+        raise AssertionError(f"the deployment does not end: {step}")
+
+    def begin(self, task: str = "t", **request: Any) -> Again:
+        """A deployment whose worker dies after its write."""
+        return self.deploy(task, until=lambda step: step.watch, **request)
+
+    def reconcile(self) -> list[Report]:
+        """One periodic look, and the deployments that it enqueues."""
+        late = [one for one in survey.survey(self.deployer).behind if one.now]
+        return [self.deploy(f"{one.service}-{one.wanted}", one.service, trigger="reconcile") for one in late]
+
+    # -- how it stands
+
+    def snapshot(self, name: str = "web"):
+        return self.deployer.read(name)
+
+    def images(self, name: str = "web") -> list[str]:
+        return self.operator.images(name)
+
+    def revision(self, name: str = "web") -> str:
+        """`family:revision` of a service."""
+        return str(self.operator.service(name)["taskDefinition"]).rpartition("/")[2]
+
+    def counted(self, action: str) -> int:
+        return len(self.fake.called(action))
+
+    def forget_calls(self) -> None:
+        self.fake.calls.clear()
+
+    # -- the registry
+
+    def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
+        bare = f"{image.host}/{image.repository}:{image.tag}"
+        found = image.digest or self.fake.images.digests.get(bare)
+        if not found or found in self.missing:
+            raise NotFoundError(f"the registry has no {image}")
+        return Manifest(found, self.platforms)
+
+    def credentials(self, image: Image, login: str | None = None) -> Credentials | None:
+        return Credentials("AWS", "token", image.host)
+
+    def tags(self, image: Image, login: str | None = None) -> list[Tag]:
+        every = {Image.parse(name): value for name, value in self.fake.images.digests.items()}
+        return [Tag(one.tag, None, value) for one, value in every.items() if one.same_repository(image)]
+
+    def renew(self, image: Image) -> None:
+        pass
+
+    def forget(self, image: Image) -> bool:
+        return False
+
+
+__all__ = [
+    "BREAKER",
+    "MANAGED",
+    "ONLY_BREAKS",
+    "REPOSITORY",
+    "DeployerError",
+    "EcsWorld",
+    "container",
+    "digest",
+    "pinned",
+]
