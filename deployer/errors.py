@@ -36,7 +36,7 @@ class PermanentError(DeployerError):
 
 
 class NotFoundError(PermanentError):
-    """What was asked for does not exist: a service, a tag, a repository."""
+    """Something that was asked for does not exist: a service, a tag, a repository."""
 
 
 class NoSuchServiceError(NotFoundError):

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """How a deployment ended; the same words in results, logs, metrics and on the command line."""
+    """The end of a deployment; the same words in results, logs, metrics and on the command line."""
 
     UPDATED = "updated"
     UNCHANGED = "unchanged"
@@ -21,7 +21,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody wants of one service."""
+    """A wish about one service."""
 
     deployment_id: str  # the deployment's id: the Celery task's
     trigger: str = "manual"  # event, manual, reconcile or rollback
@@ -51,7 +51,7 @@ class Request:
 
 @dataclass(frozen=True)
 class RolloutMemory:
-    """What a deployment that has written remembers until its next look."""
+    """The memory of a deployment that has written, until its next look."""
 
     task: str  # the deployment that wrote; another one's when it ends what that one left
     image: str
@@ -79,7 +79,7 @@ class Again:
 
 @dataclass(frozen=True)
 class Report:
-    """How a deployment ended."""
+    """The end of a deployment, and all there is to tell of it."""
 
     outcome: Outcome
     reason: str

@@ -24,7 +24,7 @@ class LabelError(PermanentError):
 
 @dataclass(frozen=True)
 class State:
-    """What the deployer remembers on the service itself, in the labels under `deployer.state.`.
+    """The deployer's memory on the service itself, in the labels under `deployer.state.`.
 
     It is written in the same update as the change it records. All values are texts; times are ISO 8601.
     """

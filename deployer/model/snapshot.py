@@ -13,7 +13,7 @@ MOVED = "somebody moved the service away from it"
 
 
 class Phase(StrEnum):
-    """Where a roll-out stands."""
+    """The stages of a roll-out."""
 
     ROLLING = "rolling"  # tasks are being replaced, or are not up yet
     CONVERGED = "converged"  # every wanted task runs what the service describes
@@ -23,7 +23,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a roll-out stands, how far it is, and what went wrong on the way."""
+    """The stage of a roll-out, how far it is, and what went wrong on the way."""
 
     phase: Phase
     ready: int

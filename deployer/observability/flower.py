@@ -1,4 +1,4 @@
-"""What `celery -A deployer flower` starts with, unless FLOWER_* variables or a flowerconfig.py say otherwise.
+"""Settings of `celery -A deployer flower`, unless FLOWER_* variables or a flowerconfig.py say otherwise.
 
 Flower looks for `flowerconfig.py` in the working directory only, so this module names itself as its
 configuration: Flower runs it and takes `format_task` from it (Flower's documentation, "Configuration").

@@ -1,4 +1,4 @@
-"""What worker, bridge and webhook count, for Prometheus (prometheus-client).
+"""Metrics of worker, bridge and webhook, for Prometheus (prometheus-client).
 
 Names follow Prometheus' own rules: base units, `_total` for counters. Nothing carries a service's name, so
 that the number of time series does not grow with the Swarm.

@@ -1,4 +1,4 @@
-"""Which tag a service follows: a policy, read from its labels, chooses from the tags of the registry.
+"""The tag that a service follows: a policy, read from its labels, chooses from the tags of the registry.
 
 The labels are `deployer.policy`, `.order`, `.allow-tags`, `.ignore-tags` and `.prerelease`. Pure.
 

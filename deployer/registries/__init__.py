@@ -1,1 +1,1 @@
-"""Where images come from: credentials and tags."""
+"""Registries of images: credentials, tags and manifests."""

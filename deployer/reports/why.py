@@ -1,4 +1,4 @@
-"""Why nothing happens to a service: told by the very rules that decide, worst first."""
+"""The reasons why nothing happens to a service: told by the very rules that decide, worst first."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class _Batch(AskedOnce):
 
 @dataclass(frozen=True)
 class Begun:
-    """What has become of one service's first look."""
+    """The result of one service's first look."""
 
     service: Service
     request: Request

@@ -37,7 +37,7 @@ class Change:
 
 
 class Target(Protocol):
-    """Where services run, as far as a roll-out needs it; faults are TemporaryError or PermanentError."""
+    """The target of roll-outs: it runs the services. Faults are TemporaryError or PermanentError."""
 
     def services(self, *ids: str, keep: Callable[[Service], bool] | None = None) -> Sequence[Service]:
         """Read all services or those of the ids, and return those that `keep` wants."""

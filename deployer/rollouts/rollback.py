@@ -1,4 +1,4 @@
-"""Where a service can go back to, and what has to be remembered when it does."""
+"""The image that a service can go back to, and what has to be remembered when it does."""
 
 from __future__ import annotations
 

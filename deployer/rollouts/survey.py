@@ -1,4 +1,4 @@
-"""Which services are behind their registries: for pushes whose events never came (ECR sends them at best
+"""Find services that are behind their registries: for pushes whose events never came (ECR sends them at best
 effort), and after an outage.
 
 Each image is asked of its registry once, however many services run it, and only services that are behind
@@ -44,7 +44,7 @@ class Outdated:
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found."""
+    """The result of comparing all services with their registries."""
 
     services: int
     images: int

@@ -1,4 +1,4 @@
-"""How long to wait until the next look at what waits: a part of the time that it has waited. Pure.
+"""The wait until the next look at what waits: a part of the time that it has waited. Pure.
 
 Asking grows rare while nothing is lost by it: what has waited for a minute waits a few seconds longer than
 it had to. Nobody is woken instead. The message of a deployment that waits lies in SQS until its own delay

@@ -1,1 +1,1 @@
-"""Where services run, one folder for each target."""
+"""Targets of deployments, one folder for each kind."""

@@ -288,7 +288,7 @@ def _note_fault(task: Any, fault: Exception, message: Message, seconds: float) -
 
 
 class Waiting(Exception):  # noqa: N818 - Flower shows the name
-    """Why a deployment that has not ended is looked at again."""
+    """The reason why a deployment that has not ended is looked at again."""
 
 
 def _send_back(task: Any, message: Message, seconds: float, reason: str) -> Exception:

@@ -34,7 +34,7 @@ def task_id(*parts: str) -> str:
 
 
 class Message(BaseModel):
-    """What every task remembers: its faults, and for how long it has been sent back."""
+    """The memory of every task: its faults, and for how long it has been sent back."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

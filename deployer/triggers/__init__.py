@@ -1,1 +1,1 @@
-"""How a push reaches the deployer."""
+"""The ways on which a push reaches the deployer."""

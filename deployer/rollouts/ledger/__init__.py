@@ -1,4 +1,4 @@
-"""What belongs to the whole Swarm: holds, memory of failure, slots, turns, in one config object's labels."""
+"""The ledger: holds, memory of failure, slots, turns of the whole Swarm, in one config object's labels."""
 
 from __future__ import annotations
 

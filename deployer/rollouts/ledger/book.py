@@ -48,7 +48,7 @@ class Ledger:
 
 
 class Store(Protocol):
-    """Where the ledger is kept."""
+    """A place that keeps the ledger."""
 
     def ledger(self) -> Ledger:
         """Read it; an empty one if there is none yet."""

@@ -20,7 +20,7 @@ RENEW = 20.0  # seconds in which a process does not renew what it has written it
 
 
 class Observer:
-    """How long this process has seen each slot unchanged. Keep one for the process; safe for threads.
+    """The time for which this process has seen each slot unchanged. Keep one for all; safe for threads.
 
     Args:
         clock: seconds that never go back.

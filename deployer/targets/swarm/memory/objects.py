@@ -1,4 +1,4 @@
-"""What a Swarm is made of: services, tasks and nodes, and how the Engine API shows them."""
+"""The parts of a Swarm: services, tasks and nodes, and how the Engine API shows them."""
 
 from __future__ import annotations
 

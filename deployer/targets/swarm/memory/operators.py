@@ -1,4 +1,4 @@
-"""What operators do at a Swarm in memory: the `docker service` and `docker stack` commands."""
+"""The acts of operators at a Swarm in memory: the `docker service` and `docker stack` commands."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class Updater:
             orchestrator.delay_start(updated, old)
 
     def _overtaken(self, slot: Sequence[Task]) -> bool:
-        """Whether others have stopped all tasks of a slot since the update began, which is then left."""
+        """Return whether others have stopped all tasks of a slot since the update began; it is left then."""
         wanted = [task for task in slot if RANK[self._seen[task.id]] <= RUNNING]
         return bool(wanted) and all(task.unwanted for task in wanted)
 
