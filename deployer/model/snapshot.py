@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -72,6 +73,8 @@ class Snapshot:
     rolled_back: bool = False  # the target's last word is on a rollback, under way or ended
     left: Left | None = None  # what it was rolled back from, as far as can be known
     former_images: tuple[str, ...] = ()  # that its tasks ran, newest first, without those that only failed
+    # Digests that people moved it away from since the deployer's last write, and why they are not tried.
+    moved: Mapping[str, str] = field(default_factory=dict)
     before: str | None = None  # the image of the description before the last write
     untouched: bool = False  # the target has said nothing yet of the last write
     job: JobRun | None = None  # None for a service that is no job

@@ -104,6 +104,11 @@ class Core:
             failure = Failure(digest, None, reason, snapshot.now.isoformat(timespec="seconds"))
             remember(self.target, snapshot.service.name, {digest: failure})
 
+    def remember_moved(self, snapshot: Snapshot, digest: str) -> None:
+        """Write down that a service was moved away from a digest, as long as its tasks tell."""
+        if digest in snapshot.moved:
+            self.remember_failure(snapshot, digest, snapshot.moved[digest])
+
     def remember(self, case: Case) -> None:
         """Write down in the ledger what the next write of anybody could wipe out."""
         service, at = case.snapshot.service, case.snapshot.now.isoformat(timespec="seconds")

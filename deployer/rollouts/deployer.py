@@ -19,7 +19,7 @@ from deployer.errors import (
 from deployer.model import label_names as names
 from deployer.model.deployment import Again, Outcome, Report, Request, RolloutMemory, Step
 from deployer.model.image import Image
-from deployer.model.service import LabelError, Service
+from deployer.model.service import LabelError, Service, State
 from deployer.model.snapshot import Phase, Snapshot
 from deployer.policies.labels import ServiceLabels
 from deployer.rollouts import ledger, prejob
@@ -138,6 +138,7 @@ class Deployer(Core):
         manifest, credentials = self.manifest(wanted, snapshot.service.login)
         decision = decide(Found(case, wanted, manifest))
         if not isinstance(decision, Update):
+            self.remember_moved(snapshot, manifest.digest)
             return self._stopped(case, decision)
         stop = self._without_way_back(case, decision) or self._admit(snapshot, request)
         if stop:
@@ -235,7 +236,8 @@ class Deployer(Core):
         self.remember(case)
         if state.by == "rollback" and state.task == watch.task and not (watch.going_back or request.rollback):
             # Begun by a look that nobody remembers.
-            watch = replace(watch, watched=0.0, going_back=state.reason or "rolled back")
+            tried = _tried(state) if remembered is None else watch.image
+            watch = replace(watch, image=tried, watched=0.0, going_back=state.reason or "rolled back")
         step = carry_out(self, case, watch, follow(case, watch))
         self._keep_slot(snapshot, watch.task, step)
         return step
@@ -280,6 +282,14 @@ class Deployer(Core):
 
     def _timeout(self, service: Service) -> float:
         return ServiceLabels.parse(service.labels).timeout or self.rules.rollout_timeout
+
+
+def _tried(state: State) -> str:
+    """Return the image that failed before a service went back; nobody has noted by which tag."""
+    back = Image.find(state.image)
+    if back is None or not state.failures:
+        return state.image or ""
+    return str(replace(back, tag=None, digest=state.failures[0]))
 
 
 def _takes_its_place(step: Step, request: Request) -> bool:

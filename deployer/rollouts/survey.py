@@ -150,6 +150,7 @@ def _compare(core: Core, service: Service, ledger: Ledger) -> Outdated | None:
         return None  # what no list tells: a description without a digest, and tasks that run this one
     # A rollback by hand, say, of which the next write would leave no trace.
     core.remember(case_of(look, request, core.rules, ledger))
+    core.remember_moved(look, manifest.digest)
     if isinstance(step, Image):
         # Waiting for the tag to be quiet is left to its own deployment, all other rules are asked here.
         quiet = replace(request, waiting={f"{SETTLE}{manifest.digest}": float("inf")})

@@ -189,9 +189,7 @@ def _by_hand(world: Stage, name: str, chance: random.Random) -> str:
         return ""
     chosen = chance.choice(digests)
     world.operator.update(name, image=str(image.without_digest().with_digest(chosen)))
-    # Without a deployment of ours on it only PreviousSpec knows, until the next look or write of anybody.
-    known = world.service(name).state.image is not None
-    world.oracle.operator_wrote(name, before if known and before != chosen else None)
+    world.oracle.operator_wrote(name, before if before != chosen else None)
     world.oracle.overrides(name, chosen)
     return f"docker service update --image {chosen[-4:]}"
 

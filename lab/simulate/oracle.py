@@ -50,8 +50,10 @@ class Oracle:
         if digest:
             self.gone_from[service].discard(digest)
 
-    def looked(self) -> None:
-        """Note a look at all services."""
+    def looked(self, world: World) -> None:
+        """Note a look at all services; after several writes by hand only tasks tell what was left."""
+        for name, left in self.unseen.items():
+            self.gone_from[name] -= left - world.known(name)
         self.unseen.clear()
 
     def stack_deployed(self, service: str) -> None:
@@ -80,7 +82,8 @@ class Oracle:
         operators = self.operators.get(name) and not status.startswith("rollback")
         if goes_back and not (request and request.rollback) and operators:
             raise BrokenError(f"{name}: an operator wrote last, and is taken back to {change.image}")
-        if not goes_back and by in AUTOMATIC and digest in self.gone_from[name]:
+        unknowable = self.unseen[name] - world.known(name)
+        if not goes_back and by in AUTOMATIC and digest in self.gone_from[name] - unknowable:
             raise BrokenError(f"{name}: {digest[-4:]} failed or was left before, and is tried again ({by})")
         if not change.force and service.image_text == str(change.image):
             raise BrokenError(f"{name} is written to without need: {change.image}")

@@ -139,6 +139,15 @@ class World:
         hold = target.ledger().hold(name, target.service(name).id, self.engine.timeline.now)
         return f"held ({hold})" if hold else None
 
+    def known(self, name: str) -> set[str]:
+        """Return the digests that a service's tasks, the spec before or the ledger tell of."""
+        target = SwarmTarget(self.engine)
+        raw = self.engine.service(name)
+        templates = [task["Spec"] for task in self.engine.tasks([raw["ID"]])]
+        templates.append((raw.get("PreviousSpec") or raw["Spec"])["TaskTemplate"])
+        images = [str(template["ContainerSpec"]["Image"]) for template in templates]
+        return {image.partition("@")[2] for image in images} | set(target.ledger().failures(name))
+
     def say(self, text: str) -> None:
         """Add a line to the story."""
         self.log.append(f"{self.now:9.0f} s  {text}")
@@ -236,7 +245,7 @@ class World:
             found = survey.survey(deployer, at_once=1)  # one thread: a story comes out the same each time
         except (Died, DeployerError):
             return
-        self.oracle.looked()
+        self.oracle.looked(self)
         for one in found.behind:
             if one.now:
                 task = f"late-{one.service_id}-{one.wanted[-4:]}"

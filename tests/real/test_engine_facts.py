@@ -72,6 +72,32 @@ def test_the_api_resolves_no_digest(lab):
     assert lab.image_of("web") == name
 
 
+def test_a_task_that_is_stopped_while_it_pulls_has_had_no_container(lab):
+    """It is called `shutdown`, as one that ran: an image that never ran is no way back."""
+    lab.push(WEB, "v1")
+    lab.create("web", WEB)
+    first = lab.image_of("web")
+    second = f"{HOST}/{WEB}@{lab.push(WEB, 'v2')}"
+
+    def of(image):
+        return [task for task in lab.tasks("web") if task["Spec"]["ContainerSpec"]["Image"] == image]
+
+    def running(image):
+        return lambda spec: spec["TaskTemplate"]["ContainerSpec"].update(Image=image)
+
+    lab.registry.freeze()
+    try:
+        write(lab, "web", running(second))
+        wait_until(lambda: [t["Status"]["State"] for t in of(second)] == ["preparing"], 20, "the pull")
+        write(lab, "web", running(first))
+        wait_until(lambda: [t["Status"]["State"] for t in of(second)] == ["shutdown"], 20, "its end")
+    finally:
+        lab.registry.thaw()
+    assert not of(second)[0]["Status"].get("ContainerStatus", {}).get("ContainerID")
+    (ran,) = [task for task in of(first) if task["Status"]["State"] == "shutdown"]
+    assert ran["Status"]["ContainerStatus"]["ContainerID"]
+
+
 def test_an_expired_login_passes_where_the_image_is_cached_and_fails_where_it_is_not(lab):
     updated(lab)
     lab.registry.refuse()

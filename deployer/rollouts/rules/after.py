@@ -50,7 +50,8 @@ def _goes_back_already(found: Found) -> Stop | None:
 
 
 def _failed_before(found: Found) -> Stop | None:
-    why = found.case.failures.get(found.manifest.digest)
+    digest = found.manifest.digest
+    why = found.case.failures.get(digest, found.case.snapshot.moved.get(digest))
     if why is None or _insists(found):
         return None
     return Skip(Outcome.HELD, f"this digest was given up before ({why or 'no reason known'}); {OVERRIDE}")

@@ -464,6 +464,56 @@ def test_an_image_that_an_operator_set_by_hand_stands_also_where_nothing_was_dep
     assert world.n() == 1
 
 
+@pytest.mark.parametrize("then", ["env", "scale", "another image", "stack deploy"])
+def test_an_image_that_an_operator_set_by_hand_stands_whatever_they_write_after_it(world, then):
+    """Nothing was deployed before, and PreviousSpec tells of the last write only: the tasks know."""
+    stack = world.spec()
+    stack["TaskTemplate"]["ContainerSpec"]["Image"] = WEB
+    world.operator.deploy_stack(stack)
+    world.operator.update("web", image=f"{WEB}@{digest(2)}")
+    world.wait(60)
+    {
+        "env": lambda: world.operator.update("web", env={"A": "1"}),
+        "scale": lambda: world.operator.scale("web", 2),
+        "another image": lambda: world.operator.update("web", image=f"{WEB}@{digest(3)}"),
+        "stack deploy": lambda: world.operator.deploy_stack(stack, "changed"),
+    }[then]()
+    world.wait(60)
+    runs = world.n()
+    assert world.reconcile() == []
+    for number in range(9):  # and what has been seen once is known when the tasks are gone
+        world.operator.update("web", env={"A": str(number)})
+        world.wait(60)
+    assert world.reconcile() == []
+    assert world.n() == runs
+    world.push(4)
+    assert [report.outcome for report in world.reconcile()] == [Outcome.UPDATED]
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_a_rollback_by_hand_is_known_also_after_an_image_by_hand_a_second_later(world, replicas):
+    world.operator.scale("web", replicas)
+    world.wait(60)
+    world.push(2)
+    assert world.deploy("t2").outcome is Outcome.UPDATED
+    world.operator.roll_back("web")
+    world.wait(1)
+    world.operator.update("web", image=f"{WEB}@{digest(7)}")
+    world.wait(60)
+    assert world.reconcile() == []
+    assert world.n() == 7
+
+
+def test_a_message_that_comes_after_the_way_back_names_the_image_that_failed(world):
+    world.push(2, crashing=True)
+    first = world.deploy("t2")
+    world.wait(3600)
+    again = world.deploy("t2")
+    assert (first.outcome, again.outcome) == (Outcome.ROLLED_BACK, Outcome.ROLLED_BACK)
+    assert digest(2) in first.image
+    assert digest(2) in again.image
+
+
 def test_a_service_that_waits_for_one_that_failed_is_not_asked_for_at_each_look():
     world = World(settle=60)
     world.push(1)

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deployer.model.snapshot import Phase
+from deployer.model.snapshot import MOVED, Phase
+from deployer.targets.swarm.history import WENT_BACK
 from deployer.targets.swarm.progress import assess, snapshot_of
 from deployer.targets.swarm.service import read_service
 
@@ -137,8 +138,50 @@ def test_after_the_engines_rollback_the_reason_is_that_of_what_it_left():
 
 
 def test_history_names_images_newest_first_without_those_that_only_failed():
-    tasks = [task("shutdown", OLD, age=90), task("running", age=10), task("failed", "repo/web:bad", age=50)]
+    tasks = [ended(OLD, age=90), task("running", age=10), task("failed", "repo/web:bad", age=50)]
     assert snapshot_of(service(), tasks, NOW).former_images == (NEW, OLD)
+
+
+def ended(image, container="84072afa", **more):
+    """A task that was stopped, as the engine shows it; without a container, it had never run."""
+    made = task("shutdown", image, **more)
+    made["Status"]["ContainerStatus"] = {"ContainerID": container, "PID": 0, "ExitCode": 0}
+    return made
+
+
+@pytest.mark.parametrize(
+    "never_ran",
+    [
+        *(task(state, OLD) for state in ("new", "pending", "assigned", "preparing", "ready", "rejected")),
+        ended(OLD, container=""),  # told to stop while it pulled its image
+        task("shutdown", OLD),  # told to stop before it had a node
+    ],
+    ids=lambda task: task["Status"]["State"],
+)
+def test_an_image_that_never_ran_is_no_way_back(never_ran):
+    assert snapshot_of(service(), [*UP, never_ran], NOW).former_images == (NEW,)
+
+
+A, B, C = (f"repo/web:latest@sha256:{digit * 64}" for digit in "abc")
+
+
+def labelled(image, written_ago):
+    """A service that runs what we did not write last; we wrote an image so many seconds ago."""
+    raw = dict(service().native)
+    at = (NOW - timedelta(seconds=written_ago)).isoformat()
+    raw["Spec"] = raw["Spec"] | {
+        "Labels": {"deployer.state.image": image, "deployer.state.task": "t", "deployer.state.at": at}
+    }
+    return read_service(raw)
+
+
+def test_every_image_that_people_left_between_two_looks_is_known_by_its_tasks():
+    never_ours = [ended(A, age=900), ended(B, age=800), task("failed", C, age=700), *UP]
+    moved = snapshot_of(service(), never_ours, NOW).moved
+    assert moved == {A[-71:]: MOVED, B[-71:]: MOVED, C[-71:]: WENT_BACK}
+    ours = [ended(B, age=9000), ended(A, age=5000), ended(C, age=700), *UP]
+    moved = snapshot_of(labelled(A, written_ago=5001), ours, NOW).moved
+    assert moved == {C[-71:]: MOVED}, "what ran before our own write is none of it"
 
 
 @pytest.mark.parametrize("ahead", [timedelta(minutes=20), timedelta(minutes=-20)])

@@ -109,6 +109,7 @@ class Agents:
             self._say(task, "rejected", fault)
             return
         node.images.add(task.image)
+        task.container = True
         self._say(task, "ready")
         self._follow(task)
 

@@ -261,6 +261,7 @@ class MemoryEngine:
         for slot, node in places:
             task = self.cluster.new_task(record, slot, node.id)
             task.state, task.message, task.iteration = "running", "started", record.iteration
+            task.container = True
             if record.iteration is not None:
                 task.state, task.desired = "complete", "complete"
             node.images.add(task.image)

@@ -66,6 +66,7 @@ class Task:
     stamp: datetime | None = None  # of the state, by the clock of whoever set it
     iteration: int | None = None  # of a job
     version: int = 0
+    container: bool = False  # whether it ever had one
 
     @property
     def ended(self) -> bool:
@@ -99,6 +100,8 @@ class Task:
         }
         if self.err:
             status["Err"] = self.err
+        if self.container or self.ended:
+            status["ContainerStatus"] = {"ContainerID": f"of {self.id}" if self.container else ""}
         if self.slot:
             told["Slot"] = self.slot
         if self.node:
