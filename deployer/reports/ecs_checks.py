@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from deployer.errors import AccessDeniedError, DeployerError, NotFoundError, StaleVersionError, TemporaryError
+from deployer.errors import AccessDeniedError, BusyError, DeployerError, NotFoundError, TemporaryError
 from deployer.reports.finding import Finding, Findings
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.ledger.loss import contents
@@ -211,7 +211,7 @@ def ledger(store: Counted, table: str | None) -> Findings:
 
 def _of_ledger(store: Counted) -> Iterator[tuple[str, Callable[[], str]]]:
     def put() -> str:
-        with suppress(StaleVersionError):
+        with suppress(BusyError):
             store.claim(NOTHING, NO_REVISION)  # nobody has written the one before
         return "allowed"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from deployer.errors import DeployerError, NotFoundError, StaleVersionError, TemporaryError
+from deployer.errors import BusyError, DeployerError, NotFoundError, StaleVersionError, TemporaryError
 from deployer.model.deployment import Again, Report, Request
 from deployer.model.image import Image
 from deployer.model.service import Manifest
@@ -58,7 +58,7 @@ class Store:
 
     def claim(self, unit_id: str, seen: int) -> int:
         if self.counter(unit_id) != seen:
-            raise StaleVersionError("somebody else has claimed it")
+            raise BusyError("another worker writes it just now", 3.0)
         self.counters[unit_id] = seen + 1
         return seen + 1
 

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from deployer.aws.accounts import Accounts
-from deployer.errors import NotFoundError, SettingsError, StaleVersionError
+from deployer.errors import BusyError, NotFoundError, SettingsError, StaleVersionError
 from deployer.rollouts.ledger import FREEZE, HOLD, NAME, Ledger
 from deployer.rollouts.ledger.slots import SLOT
 
 UNIT = "unit "  # before a unit's id: the key of its item
+WRITE_SECONDS = 3.0  # in which whoever has claimed a number has registered and pointed
 
 _ORDERED = {FREEZE: "a freeze of all services", HOLD: "a hold", SLOT: "DEPLOYER_MAX_ROLLOUTS"}
 
@@ -34,7 +35,7 @@ class UnitStore(Protocol):
         """Return the number of the last write to a unit; 0 before the first one."""
 
     def claim(self, unit_id: str, seen: int) -> int:
-        """Take the next number of a unit; StaleVersionError if `seen` is no longer the last one."""
+        """Take the next number of a unit; BusyError if `seen` is no longer the last one."""
 
 
 class DynamoLedger:
@@ -80,9 +81,12 @@ class DynamoLedger:
         """Take the next number of a unit.
 
         Raises:
-            StaleVersionError: `seen` is no longer the last one.
+            BusyError: `seen` is no longer the last one.
         """
-        self._put(UNIT + unit_id, seen, {})
+        try:
+            self._put(UNIT + unit_id, seen, {})
+        except StaleVersionError as fault:
+            raise _writes(unit_id) from fault
         return seen + 1
 
     def _get(self, key: str) -> dict[str, Any] | None:
@@ -112,6 +116,11 @@ class DynamoLedger:
                 f"DEPLOYER_ECS_LEDGER={self._table!r}: there is no such table in {self._region}; make it "
                 "with the key `id`, a string (docs/ecs.md), or correct the name"
             ) from fault
+
+
+def _writes(unit_id: str) -> BusyError:
+    # Who reads again at once sees neither the new revision nor the new pointer, and would write too.
+    return BusyError(f"another worker writes {unit_id.rpartition('/')[2]} just now", WRITE_SECONDS)
 
 
 class NoLedger:
@@ -156,10 +165,10 @@ class NoLedger:
         """Take the next number of a unit, of which only this process knows.
 
         Raises:
-            StaleVersionError: another thread has taken it.
+            BusyError: another thread has taken it.
         """
         with self._lock:
             if self.counter(unit_id) != seen:
-                raise StaleVersionError(f"another thread has written {unit_id}")
+                raise _writes(unit_id)
             self._counters[unit_id] = seen + 1
         return seen + 1

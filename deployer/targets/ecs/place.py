@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from deployer.errors import AccessDeniedError
 from deployer.targets.ecs import tags
 from deployer.targets.ecs.api import Api
 from deployer.targets.ecs.cluster import Cluster
 from deployer.targets.ecs.names import family_of, last, seconds
 from deployer.targets.ecs.service import Raw, Revision
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 10  # services that one DescribeServices takes
 MOST_REVISIONS = 20  # that one DescribeServiceRevisions takes
@@ -157,20 +161,23 @@ class Place:
     # -- tasks
 
     def tasks(self, service: str, status: str) -> list[Raw]:
-        """Return tasks of a service, at most a hundred of them.
+        """Return tasks of a service, at most a hundred of them; none without permission to see them.
+
+        They tell why a deployment failed. Whether it did is known without them.
 
         Args:
             service: its name.
             status: RUNNING for those that should run, STOPPED for those of the last hour.
         """
         cluster = self.cluster.name
-        answer = self.api.call(
-            "ListTasks", cluster=cluster, serviceName=service, desiredStatus=status, maxResults=MOST_TASKS
-        )
-        arns = answer.get("taskArns") or []
-        if not arns:
+        asked = {"serviceName": service, "desiredStatus": status, "maxResults": MOST_TASKS}
+        try:
+            arns = self.api.call("ListTasks", cluster=cluster, **asked).get("taskArns") or []
+            found = self.api.call("DescribeTasks", cluster=cluster, tasks=arns) if arns else {}
+        except AccessDeniedError as fault:
+            log.warning("The tasks of service %s are not known: %s", last(service), fault)
             return []
-        return list(self.api.call("DescribeTasks", cluster=cluster, tasks=arns).get("tasks") or ())
+        return list(found.get("tasks") or ())
 
     def _pages(self, action: str, member: str, **members: Any) -> Iterator[Any]:
         if action == "ListServices":

@@ -121,9 +121,8 @@ class _Bucket:
 
     def _turn(self, now: float) -> tuple[float, int]:
         step = 1 / self._quota.per_second
-        self._last_turn = (
-            max(self._last_turn, now + (1 - self._tokens) / self._quota.per_second - step) + step
-        )
+        soonest = now + (1 - self._tokens) * step
+        self._last_turn = max(self._last_turn + step, soonest)
         return self._last_turn - now, int((self._last_turn - now) / step)
 
     def _fill(self, now: float) -> None:

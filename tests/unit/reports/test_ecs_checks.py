@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from deployer.errors import AccessDeniedError, SettingsError, StaleVersionError, TemporaryError
+from deployer.errors import AccessDeniedError, BusyError, SettingsError, TemporaryError
 from deployer.model.service import Service
 from deployer.reports import ecs_checks
 from deployer.rollouts.ledger import Ledger
@@ -130,7 +130,7 @@ def test_services_that_are_left_alone_are_named():
 
 class Store:
     def __init__(self, reading=None, writing=None):
-        self.reading, self.writing = reading, writing or StaleVersionError("late")
+        self.reading, self.writing = reading, writing or BusyError("late", 3)
 
     def ledger(self):
         if self.reading:

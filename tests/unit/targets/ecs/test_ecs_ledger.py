@@ -9,7 +9,7 @@ import pytest
 from botocore.stub import Stubber
 
 from deployer.aws.accounts import Accounts
-from deployer.errors import AccessDeniedError, SettingsError, StaleVersionError, TemporaryError
+from deployer.errors import AccessDeniedError, BusyError, SettingsError, StaleVersionError, TemporaryError
 from deployer.rollouts.ledger import Failure, Hold, amend, remember, set_freeze, set_hold
 from deployer.rollouts.ledger.turns import take_turn
 from deployer.targets.ecs.ledger import DynamoLedger, NoLedger
@@ -105,7 +105,7 @@ def test_a_write_over_an_old_reading_is_refused(store):
 
 def test_of_two_that_read_the_same_number_one_writes(store):
     assert store.claim(UNIT, 0) == 1
-    with pytest.raises(StaleVersionError):
+    with pytest.raises(BusyError, match="another worker writes web just now"):
         store.claim(UNIT, 0)
     assert store.counter(UNIT) == 1
     assert store.claim(UNIT, 1) == 2
