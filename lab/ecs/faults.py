@@ -49,6 +49,11 @@ class Faults:
         """Carry out requests and lose the answers."""
         self.after(action, _raising(TemporaryError(f"ecs:{action}: no answer in time")), times)
 
+    def forget(self) -> None:
+        """Let nothing go wrong any more of what was planned."""
+        self._before.clear()
+        self._after.clear()
+
     def meet(self, action: str, members: Mapping[str, Any], *, done: bool = False) -> None:
         """Let happen what was planned."""
         plans = (self._after if done else self._before).get(action, [])

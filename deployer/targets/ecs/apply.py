@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from deployer.errors import PermanentError
+from deployer.errors import PermanentError, StaleVersionError
 from deployer.model.image import Image
 from deployer.model.service import Service
 from deployer.rollouts.ports import Change
@@ -28,6 +28,8 @@ def apply(writer: Writer, service: Service, change: Change) -> None:
     unit: Unit = service.native
     if service.untouchable or unit.revision is None:
         raise PermanentError(f"nothing is written: {service.untouchable or 'it has no task definition'}")
+    if unit.late:
+        raise StaleVersionError("ECS does not show its newest deployment of the service yet")
     if change.image is None and not change.force:
         if writer.note(unit, unit.revision, change.state, unit.primary.get("id")):
             return

@@ -53,8 +53,9 @@ def look(place: Place, service: Service, now: datetime) -> Snapshot:
     seen = _Look(place, service, now)
     fates = place.fates(seen.name)
     fate = _fate(seen, fates)
-    known = _known(seen, fates)
-    service = resolved(replace(service, native=replace(unit, newest=fate.id)), _digest(seen, known))
+    known = _known(seen, fates, ask=_is_troubled(unit, fate))
+    seen_too = replace(unit, newest=fate.id, late=not fate.is_in(unit.raw))
+    service = resolved(replace(service, native=seen_too), _digest(seen, known))
     left = _left(seen, fate)
     judged = assess(unit, fate)
     return Snapshot(
@@ -92,13 +93,16 @@ def _fate(seen: _Look, fates: Sequence[Raw]) -> Fate:
         left = _definition(place, Fate(raw).target)
     elif not status and (failed := failed_one(unit.raw)):
         left = str(failed.get("taskDefinition"))
-    if unit.revision and left == unit.revision.arn:
-        left = None  # not switched yet
-    fate = Fate(raw, left)
-    troubled = fate.went_back(unit) or int(unit.primary.get("failedTasks") or 0) > 0
-    if troubled or assess(unit, fate).phase is Phase.PAUSED:
+    switched = unit.revision is None or left != unit.revision.arn
+    fate = Fate(raw, left if switched else None, switched=switched)
+    if _is_troubled(unit, fate):
         return replace(fate, stopped=place.tasks(seen.name, "STOPPED"))
     return fate
+
+
+def _is_troubled(unit: Unit, fate: Fate) -> bool:
+    failed = int(unit.primary.get("failedTasks") or 0)
+    return failed > 0 or fate.went_back(unit) or assess(unit, fate).phase is Phase.PAUSED
 
 
 def _definition(place: Place, service_revision: str | None) -> str | None:
@@ -137,10 +141,10 @@ def _gone_from(service: Service, text: str | None, by_operator: bool, reason: st
 # -- what runs, and what ran --------------------------------------------------------------------------
 
 
-def _known(seen: _Look, fates: Sequence[Raw]) -> list[Raw]:
-    """Return service revisions that tell digests, where the service's own description does not."""
+def _known(seen: _Look, fates: Sequence[Raw], *, ask: bool) -> list[Raw]:
+    """Return service revisions that tell what ran, where the service's own description and state do not."""
     image, state = seen.service.image, seen.unit.record.state
-    if image is None or (image.digest and state.previous):
+    if image is None or (image.digest and state.previous and not ask):
         return []
     good = (
         str(target) for one in fates if one.get("status") == "SUCCESSFUL" and (target := Fate(one).target)

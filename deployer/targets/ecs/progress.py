@@ -25,6 +25,7 @@ class Fate:
     raw: Raw  # the newest service deployment, in full unless it has simply succeeded; empty if unknown
     left: str | None = None  # the revision that ECS, or a person, has gone back from
     stopped: Sequence[Raw] = ()  # tasks that tell why
+    switched: bool = True  # a rollback shows in the service's description
 
     @property
     def status(self) -> str:
@@ -44,12 +45,13 @@ class Fate:
 
     def is_in(self, service: Raw) -> bool:
         """Return whether the description of a service knows of it: ECS's answers are not of one moment."""
-        known = [one.get("arn") for one in service.get("currentServiceRevisions") or ()]
-        return not known or self.target is None or self.target in known
+        known = {one.get("arn") for one in service.get("currentServiceRevisions") or ()}
+        back = (self.raw.get("rollback") or {}).get("serviceRevisionArn")
+        return not known or self.target is None or bool(known & {self.target, back})
 
     def went_back(self, unit: Unit) -> bool:
         """Return whether the newest word is on a rollback, under way or ended; our own way back is none."""
-        if unit.record.undone and unit.record.undone == self.id:
+        if not self.switched or (unit.record.undone and unit.record.undone == self.id):
             return False
         return self.status in WENT_BACK or (not self.status and self.left is not None)
 

@@ -64,6 +64,7 @@ class Unit:
     origins: Mapping[str, str] = field(default_factory=dict)  # of each label, in words
     counter: int = 0  # of the ledger, when it was read
     newest: str | None = None  # the id of the newest service deployment, when it was looked at
+    late: bool = False  # the service's description did not know of that one yet
 
     @property
     def primary(self) -> Raw:

@@ -74,6 +74,12 @@ def test_our_own_way_back_is_what_was_wanted():
     assert Fate(fate("ROLLBACK_SUCCESSFUL"), left=OTHER).went_back(later) is True
 
 
+def test_a_rollback_that_the_service_does_not_show_yet_is_under_way_and_nothing_more():
+    asked = Fate(fate("ROLLBACK_REQUESTED"), switched=False)
+    ours = unit(deployment("FAILED"))
+    assert (assess(ours, asked).phase, asked.went_back(ours)) == (Phase.ROLLING, False)
+
+
 def test_a_stopped_deployment_of_which_the_service_knows_nothing_is_news_that_comes_late():
     known = {"currentServiceRevisions": [{"arn": "rev/6"}]}
     old = unit(deployment("COMPLETED"), **known)
