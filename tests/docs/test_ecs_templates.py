@@ -182,3 +182,30 @@ def test_every_container_has_the_same_variables_and_command():
         assert re.sub(r", ", '", "', str(one["Command"])[2:-2].replace("'", "")) in text
         for pair in one["Environment"]:
             assert f'"{pair["Name"]}"' in text
+
+
+# -- the guide says the same -----------------------------------------------------------------------------------
+
+
+def table(name):
+    """The cells of a table of the guide, line by line, without its head."""
+    text = (ROOT / "docs" / "ecs.md").read_text()
+    text = text.partition(f"<!-- {name} -->")[2].partition(f"<!-- /{name} -->")[0]
+    rows = [line.strip("|").split(" | ") for line in text.strip().splitlines()[2:]]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def test_the_guide_has_every_parameter_in_the_templates_words():
+    assert table("parameters") == [
+        [f"`{name}`", f"`{one['Default']}`" if one.get("Default") else "", one["Description"].rstrip(".")]
+        for name, one in template(TEMPLATE)["Parameters"].items()
+    ]
+
+
+def test_the_guide_gives_a_reason_for_every_statement():
+    told = {
+        sid.strip("`"): set(re.findall(r"`([^`]+)`", actions))
+        for sid, actions, _, why in table("permissions")
+        if why
+    }
+    assert told == {sid: words(one["Action"]) for sid, one in policy().items()}
