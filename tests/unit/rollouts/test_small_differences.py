@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from in_memory import HOST, WEB, Runs, digest, pinned
@@ -14,15 +15,15 @@ from deployer.model.service import Manifest, State
 from deployer.model.snapshot import MOVED, Phase, Progress
 from deployer.rollouts import batch, renewal, survey
 from deployer.rollouts.core import case_of
-from deployer.rollouts.decision import Found, Rules, Skip, Update
+from deployer.rollouts.decision import Found, Rules, Skip, Update, Wait
 from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.follow import Ended, follow
 from deployer.rollouts.ledger import Hold, Ledger, failures, holds, set_hold
 from deployer.rollouts.ledger.failures import Failure
-from deployer.rollouts.ledger.loss import contents
-from deployer.rollouts.ledger.slots import Observer, slots_full
+from deployer.rollouts.ledger.loss import WatchedStore, contents
+from deployer.rollouts.ledger.slots import Observer, slots_full, take_slot
 from deployer.rollouts.ports import Credentials
-from deployer.rollouts.rollback import way_back, way_back_after
+from deployer.rollouts.rollback import gone_back, way_back, way_back_after
 from deployer.rollouts.rules import decide
 from deployer.testing import FakeSwarm
 
@@ -57,6 +58,21 @@ def test_a_service_without_an_image_is_said_so_to_who_saw_something(swarm):
 def test_a_service_that_is_turned_off_names_the_label(swarm):
     swarm.raw["web"]["Spec"]["Labels"]["deployer.enable"] = "false"
     assert Runs(swarm).run().reason == "label deployer.enable=false"
+
+
+def test_a_service_whose_switch_cannot_be_read_says_what_is_wrong_with_it(swarm):
+    swarm.raw["web"]["Spec"]["Labels"]["deployer.enable"] = "perhaps"
+    assert Runs(swarm).run().reason.startswith("label deployer.enable='perhaps'")
+
+
+def test_what_is_held_without_a_push_is_told_with_the_image_that_runs(swarm):
+    set_hold(swarm, "web", "audit")
+    assert Runs(swarm).run(trigger="reconcile").image == pinned(1)
+    assert Runs(swarm).run(pushed_digest=digest(2)).image == pinned(2)
+
+
+def test_an_event_for_a_service_that_has_gone_names_the_event(swarm):
+    assert Runs(swarm).run("gone", event="e1").event == "e1"
 
 
 # -- after it has answered ----------------------------------------------------------------------------
@@ -96,6 +112,16 @@ def test_a_rollback_that_is_under_way_is_not_begun_again(swarm, busy, rolled_bac
     assert begins or decision == Skip(Outcome.SUPERSEDED, "a rollback is under way already")
 
 
+def test_a_push_while_a_service_goes_back_waits_for_the_end_of_it(swarm):
+    snapshot = read(swarm)
+    service = replace(snapshot.service, labels=State(by="rollback").labels(), rolling=True)
+    busy = replace(snapshot, service=service, progress=replace(snapshot.progress, engine_busy=True))
+    case = case_of(busy, Request("t2", trigger="event"), Rules(), Ledger())
+    decision = decide(Found(case, Image.parse(WEB), Manifest(digest(2))))
+    assert isinstance(decision, Wait)
+    assert decision.reason.startswith("a roll-out is under way")
+
+
 def test_tasks_of_a_lost_node_that_linger_keep_nobody_waiting(swarm):
     Runs(swarm).run()
     snapshot = read(swarm)
@@ -114,6 +140,26 @@ def test_an_image_that_was_set_by_hand_stands(swarm):
     report = Runs(swarm).run(deployment_id="t2")
     assert report.outcome is Outcome.HELD
     assert MOVED in report.reason
+
+
+def test_what_comes_after_a_failure_is_a_recovery_and_what_comes_after_that_is_none(swarm):
+    swarm.crashing = {digest(2)}
+    runs = Runs(swarm)
+    assert runs.run().outcome is Outcome.ROLLED_BACK
+    recovered = []
+    for number in (3, 4):
+        swarm.push(WEB, digest(number))
+        recovered.append(runs.run(deployment_id=f"t{number}").recovered)
+    assert recovered == [True, False]
+
+
+def test_a_stale_event_does_not_leave_a_paused_roll_out_as_it_is(swarm):
+    swarm.crashing = {digest(2)}
+    runs = Runs(swarm)
+    runs.step(deployment_id="dead")
+    swarm.settle()
+    report = runs.run(deployment_id="t2", pushed_digest=digest(9))
+    assert (report.outcome, swarm.image("web")) == (Outcome.ROLLED_BACK, pinned(1))
 
 
 # -- while it is followed -----------------------------------------------------------------------------
@@ -226,6 +272,20 @@ def test_a_newer_deployment_that_brought_the_former_image_back_has_not_left_our_
     assert decision.failed is None
 
 
+@pytest.mark.parametrize(("ready", "ends"), [(1, True), (0, False)])
+def test_a_target_that_took_something_back_has_ended_only_when_all_is_up(swarm, ready, ends):
+    Runs(swarm).run()
+    progress = Progress(Phase.REVERTED, ready, 1)
+    decision = judged(swarm, memory_of(swarm, pinned(2), pinned(1)), progress=progress)
+    assert isinstance(decision, Ended) is ends
+
+
+def test_a_way_back_without_a_reason_has_one_in_words(swarm):
+    service = replace(read(swarm).service, labels=State(task="t1", by="rollback").labels())
+    decision = judged(swarm, memory_of(swarm, pinned(1)), service=service, ours=True)
+    assert decision == Ended(Outcome.ROLLED_BACK, "rolled back")
+
+
 def test_a_look_that_ends_at_once_has_taken_no_time(swarm):
     deployer = Deployer(swarm, swarm, Rules(), clock=swarm.clock)
     report = deployer.report(read(swarm), Request("t1"), Outcome.UPDATED, "", memory_of(swarm, pinned(1)))
@@ -248,6 +308,17 @@ def test_what_lost_a_node_is_a_way_back_and_what_does_not_run_at_all_is_none(swa
     assert way_back_after(snapshot, Image.parse(pinned(2)), {}) == back
 
 
+def test_a_way_back_is_written_with_its_time_and_those_that_wrote_before(swarm):
+    Runs(swarm).run(deployment_id="t1")
+    swarm.tick(60)
+    state = gone_back(read(swarm), "t2", pinned(1), digest(2), "it crashes")
+    assert (state.at, state.done, state.task) == (
+        swarm.now.isoformat(timespec="milliseconds"),
+        "t1",
+        "t2",
+    )
+
+
 # -- slots --------------------------------------------------------------------------------------------
 
 
@@ -265,6 +336,37 @@ def test_who_cannot_write_gives_its_slot_back(swarm, fault, monkeypatch):
 def test_a_hold_takes_no_slot(swarm):
     set_hold(swarm, "other", "audit")
     assert not slots_full(swarm.ledger(), 1, "web", Observer())
+
+
+def slots_of(swarm):
+    return {key: text for key, text in swarm.ledger().labels.items() if key.startswith("deployer.slot.")}
+
+
+def test_a_slot_is_renewed_while_its_roll_out_lasts_and_given_back_in_the_name_of_its_owner(swarm):
+    swarm.engine.agents.start = 60.0
+    swarm.crashing = {digest(2)}
+    runs = Runs(swarm, Rules(max_rollouts=1))
+    step = runs.step(deployment_id="dead")
+    taken = slots_of(swarm)
+    swarm.tick(30)
+    runs.step(deployment_id="dead", watch=step.watch)
+    assert slots_of(swarm) != taken
+    assert slots_of(swarm).keys() == taken.keys()
+    swarm.settle(100)
+    assert runs.run(deployment_id="t2").outcome is Outcome.ROLLED_BACK
+    assert slots_of(swarm) == {}
+
+
+def test_who_waits_for_a_slot_begins_when_there_is_no_limit_any_more(swarm):
+    limited = Runs(swarm, Rules(max_rollouts=1))
+    set_slot(swarm, limited.deployer.observer)
+    waits = limited.step()
+    assert waits.watch is None
+    assert Runs(swarm).step(waiting=waits.waiting).watch
+
+
+def set_slot(swarm, observer):
+    assert take_slot(swarm, "other", "theirs", set(), 1, observer)
 
 
 # -- many services together ---------------------------------------------------------------------------
@@ -331,6 +433,19 @@ def test_a_label_that_is_not_understood_is_no_fault_of_a_registry(swarm):
     assert found.faults == ()
 
 
+def test_a_service_that_is_turned_off_is_not_behind(swarm):
+    swarm.create("off", pinned(1), labels={"deployer.enable": "false"})
+    found = survey.survey(Deployer(swarm, swarm, Rules(), clock=swarm.clock))
+    assert [one.service for one in found.behind] == ["web"]
+
+
+def test_of_a_global_service_ten_tasks_are_taken_for_granted():
+    swarm = FakeSwarm()
+    for number in range(11):
+        swarm.create(f"s{number:02}", pinned(1), mode="Global")
+    assert [len(part) for part in batch.parts(swarm.services())] == [10, 1]
+
+
 # -- renewal ------------------------------------------------------------------------------------------
 
 
@@ -383,3 +498,13 @@ def test_an_empty_hold_is_not_told():
     assert (
         contents(Ledger({"deployer.hold.web": "", "deployer.hold.api": "audit"})) == "a hold of api (audit)"
     )
+
+
+def test_a_reading_that_comes_late_is_no_loss():
+    """Two threads read; the older answer arrives last."""
+    lost = []
+    kept = Ledger({"deployer.freeze": "x"}, "id", 1)
+    answers = [kept, Ledger(), kept]
+    store = WatchedStore(SimpleNamespace(ledger=lambda: answers.pop(0)), lambda: lost.append(1))
+    assert [store.ledger(), store.ledger()] == [kept, kept]
+    assert lost == []
