@@ -11,7 +11,7 @@ from deployer.errors import AccessDeniedError, NoSuchServiceError, NotFoundError
 from deployer.model import label_names as names
 from deployer.model.deployment import Outcome, Report, Request, RolloutMemory
 from deployer.model.image import Image
-from deployer.model.service import LabelError, Manifest, Service
+from deployer.model.service import CLOCKS_APART, LabelError, Manifest, Service
 from deployer.model.snapshot import MOVED, Snapshot
 from deployer.policies.labels import ServiceLabels
 from deployer.rollouts.decision import Case, Rules, Stop, Update
@@ -220,7 +220,19 @@ def case_of(
     failures, kept = known_failures(snapshot, ledger), ledger.failures(service.name)
     hold = ledger.hold(service.name, service.id, snapshot.now)
     theirs = known_failures(after, ledger) if after else ()
-    return Case(snapshot, request, rules, labels, str(hold) if hold else None, after, theirs, failures, kept)
+    held, again = str(hold) if hold else None, _is_put_back(service, kept)
+    return Case(snapshot, request, rules, labels, held, after, theirs, failures, kept, again)
+
+
+def _is_put_back(service: Service, failed: Mapping[str, Failure]) -> bool:
+    """Return whether the service was written long after its image was given up, by whoever put it back.
+
+    A rollback with the target's own command takes back labels and all, so that it looks like our roll-out.
+    """
+    failure = failed.get(service.image.digest or "") if service.image else None
+    if failure is None or not failure.at or not service.written_at or service.state.by == "rollback":
+        return False
+    return datetime.fromisoformat(service.written_at) > datetime.fromisoformat(failure.at) + CLOCKS_APART
 
 
 def known_failures(snapshot: Snapshot, ledger: Ledger) -> dict[str, str]:

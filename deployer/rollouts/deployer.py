@@ -19,7 +19,7 @@ from deployer.errors import (
 from deployer.model import label_names as names
 from deployer.model.deployment import Again, Outcome, Report, Request, RolloutMemory, Step
 from deployer.model.image import Image
-from deployer.model.service import LabelError, Service, State
+from deployer.model.service import LabelError, Service
 from deployer.model.snapshot import Phase, Snapshot
 from deployer.policies.labels import ServiceLabels
 from deployer.rollouts import ledger, prejob
@@ -30,6 +30,7 @@ from deployer.rollouts.follow import FIRST_LOOK, follow, looked
 from deployer.rollouts.ledger.slots import Observer, give_slot_back, keep_slot, slots_full, take_slot
 from deployer.rollouts.pace import Pace
 from deployer.rollouts.ports import Change, Credentials
+from deployer.rollouts.rollback import tried_before
 from deployer.rollouts.rules import SETTLE, decide, leave_alone
 from deployer.rollouts.waiting import next_wait
 
@@ -115,6 +116,8 @@ class Deployer(Core):
         if watch is not None or snapshot.service.state.task == request.deployment_id:
             return self._follow(snapshot, request, watch)
         if not (snapshot.ours and snapshot.progress.phase is Phase.PAUSED):
+            return self._begin(snapshot, request)
+        if case_of(snapshot, request, self.rules, self.target.ledger()).put_back:
             return self._begin(snapshot, request)
         # A roll-out of ours that the engine paused, and its deployment may be dead: whoever comes by ends it,
         # unless a newer push or a person's word takes its place.
@@ -233,10 +236,13 @@ class Deployer(Core):
     def _follow(self, snapshot: Snapshot, request: Request, remembered: RolloutMemory | None) -> Step:
         watch, state = looked(remembered, snapshot), snapshot.service.state
         case = case_of(snapshot, request, self.rules, self.target.ledger())
+        if case.put_back and request.force and snapshot.service.image:  # it is wanted, since this deployment
+            ledger.forget(self.target, snapshot.service.name, snapshot.service.image.digest)
+            case = replace(case, put_back=False)
         self.remember(case)
         if state.by == "rollback" and state.task == watch.task and not (watch.going_back or request.rollback):
             # Begun by a look that nobody remembers.
-            tried = _tried(state) if remembered is None else watch.image
+            tried = tried_before(state) if remembered is None else watch.image
             watch = replace(watch, image=tried, watched=0.0, going_back=state.reason or "rolled back")
         step = carry_out(self, case, watch, follow(case, watch))
         self._keep_slot(snapshot, watch.task, step)
@@ -282,14 +288,6 @@ class Deployer(Core):
 
     def _timeout(self, service: Service) -> float:
         return ServiceLabels.parse(service.labels).timeout or self.rules.rollout_timeout
-
-
-def _tried(state: State) -> str:
-    """Return the image that failed before a service went back; nobody has noted by which tag."""
-    back = Image.find(state.image)
-    if back is None or not state.failures:
-        return state.image or ""
-    return str(replace(back, tag=None, digest=state.failures[0]))
 
 
 def _takes_its_place(step: Step, request: Request) -> bool:

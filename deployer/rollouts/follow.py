@@ -87,7 +87,7 @@ def follow(case: Case, watch: RolloutMemory) -> Decision:
     goes_back = state.by == "rollback"
     if _unseen(snapshot, watch):
         return LookAgain(_next_look(watch), "the target does not show the write yet")
-    if state.task != watch.task or not snapshot.ours:
+    if state.task != watch.task or not snapshot.ours or (case.put_back and not watch.stuck):
         return _not_mine(case, watch)
     if progress.phase is Phase.CONVERGED or (progress.phase is Phase.REVERTED and progress.all_up):
         return _converged(snapshot, request, watch)

@@ -73,3 +73,11 @@ def gone_back(snapshot: Snapshot, task: str, back: str, failed: str | None, reas
         at=snapshot.now.isoformat(timespec="milliseconds"),
         restart=None,
     )
+
+
+def tried_before(state: State) -> str:
+    """Return the image that failed before a service went back; nobody has noted by which tag."""
+    back = Image.find(state.image)
+    if back is None or not state.failures:
+        return state.image or ""
+    return str(replace(back, tag=None, digest=state.failures[0]))

@@ -504,6 +504,23 @@ def test_a_rollback_by_hand_is_known_also_after_an_image_by_hand_a_second_later(
     assert world.n() == 7
 
 
+@pytest.mark.parametrize("task", ["t2", "another"])
+def test_a_failed_image_that_an_operator_puts_back_is_theirs_also_after_they_have_scaled(world, task):
+    """Their rollback brings our labels of then back, and the scaling wipes out that it was a rollback."""
+    world.push(2, crashing=True)
+    assert world.deploy("t2").outcome is Outcome.ROLLED_BACK
+    world.wait(3600)
+    world.operator.roll_back("web")
+    world.wait(5)
+    world.operator.scale("web", 2)
+    world.wait(60)
+    assert (world.n(), world.status()) == (2, "paused")
+    world.deploy(task, trigger="release")
+    assert world.n() == 2
+    world.push(3)
+    assert world.deploy("t3").outcome is Outcome.UPDATED
+
+
 def test_a_message_that_comes_after_the_way_back_names_the_image_that_failed(world):
     world.push(2, crashing=True)
     first = world.deploy("t2")
