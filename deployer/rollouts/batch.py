@@ -89,6 +89,10 @@ def begin(deployer: Deployer, services: Sequence[Service], requests: Sequence[Re
     except DeployerError:
         return [Begun(service, request, None) for service, request in zip(services, requests, strict=True)]
     batch = replace(deployer, target=_Batch(deployer.target), registry=ListedOnce(deployer.registry))
+    try:
+        batch.remember_all(snapshots)  # else each write would be preceded by one of the ledger
+    except DeployerError:
+        pass  # each look tries again, and says what is wrong
     until = time.monotonic() + PART_SECONDS
     found = []
     for snapshot, request in zip(snapshots, requests, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -102,7 +102,7 @@ class Core:
         """Write down in the ledger that a digest failed, if one did."""
         if digest:
             failure = Failure(digest, None, reason, snapshot.now.isoformat(timespec="seconds"))
-            remember(self.target, snapshot.service.name, {digest: failure})
+            remember(self.target, {snapshot.service.name: {digest: failure}})
 
     def remember_moved(self, snapshot: Snapshot, digest: str) -> None:
         """Write down that a service was moved away from a digest, as long as its tasks tell."""
@@ -111,11 +111,15 @@ class Core:
 
     def remember(self, case: Case) -> None:
         """Write down in the ledger what the next write of anybody could wipe out."""
-        service, at = case.snapshot.service, case.snapshot.now.isoformat(timespec="seconds")
-        known = case.failures.items()
-        new = {d: Failure(d, None, why, at) for d, why in known if d not in case.remembered}
-        if new:
-            remember(self.target, service.name, new)
+        remember(self.target, _unwritten(case.snapshot, case.failures, case.remembered))
+
+    def remember_all(self, snapshots: Sequence[Snapshot]) -> None:
+        """Do the same for many services, in one write."""
+        ledger, new = self.target.ledger(), dict[str, Mapping[str, Failure]]()
+        for snapshot in snapshots:
+            kept = ledger.failures(snapshot.service.name)
+            new |= _unwritten(snapshot, known_failures(snapshot, ledger), kept)
+        remember(self.target, new)
 
     def way_back_problem(self, service: Service, previous: str | None) -> str | None:
         """Return why a service could not go back to an image, None if it could.
@@ -252,6 +256,14 @@ def known_failures(snapshot: Snapshot, ledger: Ledger) -> dict[str, str]:
     remembered = ledger.failures(service.name)
     known |= {digest: failure.reason for digest, failure in remembered.items()}
     return known
+
+
+def _unwritten(
+    snapshot: Snapshot, failures: Mapping[str, str], remembered: Collection[str]
+) -> dict[str, Mapping[str, Failure]]:
+    at = snapshot.now.isoformat(timespec="seconds")
+    new = {d: Failure(d, None, why, at) for d, why in failures.items() if d not in remembered}
+    return {snapshot.service.name: new}
 
 
 def _duration(snapshot: Snapshot, watch: RolloutMemory | None) -> float:

@@ -37,8 +37,8 @@ def failures(first, count):
 
 def test_the_engine_takes_thousands_of_failures(swarm):
     for service in ("web", "api"):
-        remember(swarm, service, failures(0, COUNT))
-        remember(swarm, service, failures(COUNT, 1))
+        remember(swarm, {service: failures(0, COUNT)})
+        remember(swarm, {service: failures(COUNT, 1)})
     for service in ("web", "api"):
         assert len(swarm.ledger().failures(service)) == COUNT + 1
     set_freeze(swarm, Hold("christmas", by="ann"))

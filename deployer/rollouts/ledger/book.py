@@ -116,14 +116,19 @@ def _text(hold: Hold | str | None) -> str | None:
     return holds.encode(hold) if isinstance(hold, Hold) else hold
 
 
-def remember(store: Store, service_name: str, failed: Mapping[str, Failure]) -> None:
-    """Remember that digests failed with a service; nothing is written if they are known already.
+def remember(store: Store, failed: Mapping[str, Mapping[str, Failure]]) -> None:
+    """Remember the digests that failed, by service name, in one write; none if all are known already.
 
     Call it before or after the write that goes back, as often as the failure is seen.
     """
-    new, key = tuple(failed.values()), FAILED + service_name
+    new = {FAILED + name: tuple(by_digest.values()) for name, by_digest in failed.items() if by_digest}
     if new:
-        amend(store, lambda ledger: replaced(ledger, {key: failures.merge(ledger.labels.get(key, ""), new)}))
+        amend(
+            store,
+            lambda ledger: replaced(
+                ledger, {key: failures.merge(ledger.labels.get(key, ""), more) for key, more in new.items()}
+            ),
+        )
 
 
 def forget(store: Store, service_name: str, digest: str | None) -> None:

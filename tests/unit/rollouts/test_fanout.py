@@ -103,6 +103,29 @@ class Meddled(FakeSwarm):
         super().apply(service, change, credentials)
 
 
+class Counted(FakeSwarm):
+    """Counts the writes of the ledger."""
+
+    ledger_writes = 0
+
+    def write_ledger(self, read, labels):
+        self.ledger_writes += 1
+        super().write_ledger(read, labels)
+
+
+def test_what_people_moved_many_services_away_from_is_remembered_in_one_write():
+    swarm = Counted()
+    swarm.push(f"{REPO}:latest", A)
+    for number in range(8):
+        swarm.create(f"web-{number}", f"{REPO}:latest@{A}")
+        swarm.edit(f"web-{number}", Image=f"{REPO}:latest@{C}")
+    swarm.push(f"{REPO}:latest", B)
+    looks = go_together(swarm, Deployer(swarm, swarm, Rules(), clock=swarm.clock))
+    assert all(look.step for look in looks)
+    assert swarm.ledger_writes == 1
+    assert [list(swarm.ledger().failures(f"web-{number}")) for number in range(8)] == [[A]] * 8
+
+
 def test_a_service_that_has_changed_is_not_written_to_and_left_to_a_look_of_its_own():
     """Otherwise the older answer of the registry would be written over the newer image."""
     swarm = Meddled()

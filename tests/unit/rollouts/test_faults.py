@@ -557,7 +557,7 @@ def test_fault_6_a_rollback_by_hand_of_a_held_service_is_remembered_by_the_perio
 
 def test_fault_6_a_rollback_by_hand_outlives_a_renewal_after_many_failures(world):
     before = {digest(n): Failure(digest(n), None, "crashed", None) for n in range(10, 20)}
-    ledger.remember(world, "web", before)
+    ledger.remember(world, {"web": before})
     roll_out(world, 2)
     world.operator.roll_back("web")
     world.wait(60)

@@ -105,7 +105,7 @@ FAILURES = st.builds(
 @given(st.lists(FAILURES, max_size=20, unique_by=lambda one: one.digest))
 def test_what_failed_is_known_whatever_the_reason_says(failed):
     store = Store()
-    remember(store, "web", by_digest(failed))
+    remember(store, {"web": by_digest(failed)})
     known = store.ledger().failures("web")
     assert list(known) == [one.digest for one in failed]
     assert [(one.tag, one.at) for one in known.values()] == [(one.tag, one.at) for one in failed]
@@ -115,7 +115,7 @@ def test_what_failed_is_known_whatever_the_reason_says(failed):
 def test_a_failure_is_told_with_its_tag_reason_and_time():
     store = Store()
     failure = Failure(digest(2), "2.0.0", "task: non-zero exit (1)\nat once", NOW.isoformat())
-    remember(store, "web", by_digest([failure]))
+    remember(store, {"web": by_digest([failure])})
     found = store.ledger().failures("web")[digest(2)]
     assert found == Failure(digest(2), "2.0.0", "task: non-zero exit (1) at once", NOW.isoformat())
 
@@ -123,8 +123,8 @@ def test_a_failure_is_told_with_its_tag_reason_and_time():
 def test_a_failure_that_is_seen_again_writes_nothing():
     store = Store()
     for at in (NOW.isoformat(), LATER):
-        remember(store, "web", by_digest([Failure(digest(2), "2.0.0", "crashed", at)]))
-    remember(store, "web", {})
+        remember(store, {"web": by_digest([Failure(digest(2), "2.0.0", "crashed", at)])})
+    remember(store, {"web": {}})
     assert store.writes == 1
     assert store.ledger().failures("web")[digest(2)].at == NOW.isoformat()
 
@@ -133,7 +133,7 @@ def test_thousands_of_failures_are_known_and_the_newest_with_their_reasons():
     store = Store()
     for first in range(0, 5000, 1000):
         batch = [Failure(digest(n), f"1.0.{n}", "x" * 500, LATER) for n in range(first, first + 1000)]
-        remember(store, "web", by_digest(reversed(batch)))
+        remember(store, {"web": by_digest(reversed(batch))})
     known = store.ledger().failures("web")
     assert len(known) == 5000
     assert known[digest(4999)].reason == "x" * 200
@@ -142,7 +142,7 @@ def test_thousands_of_failures_are_known_and_the_newest_with_their_reasons():
 
 def test_one_digest_is_forgotten_and_the_others_are_not():
     store = Store()
-    remember(store, "web", by_digest([Failure(digest(2)), Failure(digest(3))]))
+    remember(store, {"web": by_digest([Failure(digest(2)), Failure(digest(3))])})
     forget(store, "web", digest(2))
     assert list(store.ledger().failures("web")) == [digest(3)]
     forget(store, "web", None)
@@ -187,7 +187,7 @@ def lost(caplog):
     losses = []
     store = Store({"deployer.hold.web": "audit", "deployer.slot.x": "a b"})
     watched = WatchedStore(store, lambda: losses.append(1))
-    remember(watched, "api", by_digest([Failure(digest(2))]))
+    remember(watched, {"api": by_digest([Failure(digest(2))])})
     watched.ledger()
     assert not caplog.messages
     return store, watched, losses

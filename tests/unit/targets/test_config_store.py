@@ -22,7 +22,7 @@ def world():
 
 def test_fault_33_a_ledger_that_is_removed_is_put_back(world, caplog):
     set_hold(world, "web", Hold("audit", by="ann"))
-    remember(world, "web", {digest(3): Failure(digest(3), "latest", "crashed", None)})
+    remember(world, {"web": {digest(3): Failure(digest(3), "latest", "crashed", None)}})
     world.push(2)
     assert world.deploy("t1").outcome is Outcome.HELD
     world.swarm.remove_config(NAME)
