@@ -79,3 +79,8 @@ class Snapshot:
     untouched: bool = False  # the target has said nothing yet of the last write
     job: JobRun | None = None  # None for a service that is no job
     lag: float = 0.0  # seconds for which a reading may not show the last write yet
+
+
+def listed(service: Service, now: datetime) -> Snapshot:
+    """Return what the list of services alone tells of one: nothing was asked about its tasks."""
+    return Snapshot(service, Progress(Phase.CONVERGED, 0, 0), now)

@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from deployer.errors import DeployerError, StaleVersionError, TemporaryError
 from deployer.model.deployment import Again, Request
 from deployer.model.service import Service
+from deployer.model.snapshot import Snapshot, listed
 from deployer.observability.logs import about
+from deployer.rollouts.core import Core
 from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.once import AskedOnce, ListedOnce
@@ -89,10 +91,7 @@ def begin(deployer: Deployer, services: Sequence[Service], requests: Sequence[Re
     except DeployerError:
         return [Begun(service, request, None) for service, request in zip(services, requests, strict=True)]
     batch = replace(deployer, target=_Batch(deployer.target), registry=ListedOnce(deployer.registry))
-    try:
-        batch.remember_all(snapshots)  # else each write would be preceded by one of the ledger
-    except DeployerError:
-        pass  # each look tries again, and says what is wrong
+    _remember(batch, snapshots)
     until = time.monotonic() + PART_SECONDS
     found = []
     for snapshot, request in zip(snapshots, requests, strict=True):
@@ -110,6 +109,22 @@ def begin(deployer: Deployer, services: Sequence[Service], requests: Sequence[Re
                     log.debug("Left to a look of its own", exc_info=True)
         found.append(Begun(snapshot.service, request, step))
     return found
+
+
+def remember(deployer: Deployer, services: Sequence[Service]) -> None:
+    """Remember, for all services that follow a push, what people have moved them away from.
+
+    One write before the push is handed out in parts: else the parts' writes of one ledger would keep coming
+    between one another.
+    """
+    _remember(deployer, [listed(service, deployer.clock()) for service in services])
+
+
+def _remember(core: Core, snapshots: Sequence[Snapshot]) -> None:
+    try:
+        core.remember_all(snapshots)  # else each write of a service would be preceded by one of the ledger
+    except DeployerError:
+        log.debug("Left to looks one by one", exc_info=True)
 
 
 def next_look(place: int, count: int) -> float:

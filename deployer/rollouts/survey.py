@@ -17,7 +17,7 @@ from deployer.errors import DeployerError
 from deployer.model.deployment import Outcome, Request
 from deployer.model.image import Image
 from deployer.model.service import LabelError, Manifest, Service
-from deployer.model.snapshot import Phase, Progress, Snapshot
+from deployer.model.snapshot import Snapshot, listed
 from deployer.rollouts.core import Core, case_of, known_failures
 from deployer.rollouts.decision import Found, Skip, Stop, Update
 from deployer.rollouts.ledger import Ledger
@@ -27,7 +27,6 @@ from deployer.rollouts.rules import SETTLE, choose, decide
 S = TypeVar("S")
 T = TypeVar("T")
 ASKED_AT_ONCE = 8  # services whose registries are asked side by side
-IDLE = Progress(Phase.CONVERGED, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -137,12 +136,12 @@ def _is_label(fault: DeployerError) -> bool:
 def _compare(core: Core, service: Service, ledger: Ledger) -> Outdated | None:
     request = Request("-", trigger="reconcile")
     # The tasks of a service are read only if it is behind.
-    listed = Snapshot(service, IDLE, core.clock())
-    step: Image | Stop | Update = choose(case_of(listed, request, core.rules, ledger))
+    seen = listed(service, core.clock())
+    step: Image | Stop | Update = choose(case_of(seen, request, core.rules, ledger))
     ignored = isinstance(step, Skip) and step.outcome is Outcome.IGNORED
     if ignored or service.image is None:
         return None
-    wanted, manifest = newest(core, listed, ledger)
+    wanted, manifest = newest(core, seen, ledger)
     if service.image.digest == manifest.digest:
         return None
     look = core.read(service.id)

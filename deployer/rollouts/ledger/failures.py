@@ -1,21 +1,24 @@
 """The digests that failed, or that somebody went back from, by service. Pure.
 
 One label for each service, one line for each digest, newest first: `digest time tag reason`. There is no
-bound on their number, for beyond one the services would begin to try failed digests again. What a label of
-thousands drops is the reasons of the oldest.
+bound on the number that failed, for beyond one the services would begin to try failed digests again. What a
+label of thousands drops is the reasons of the oldest. Where people move services by hand every day, the last
+moves are kept, for a digest is chosen again only while a tag still means it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from deployer.model.image import is_digest, is_tag
+from deployer.model.snapshot import MOVED
 
 FAILED = "deployer.failed."
 LONGEST_REASON = 200  # characters
 WITH_REASON = 100  # of the newest failures of a service; the engine takes 1 MiB for all services
+KEPT_MOVES = 10  # of a service: a thousand services moved by hand each day must not fill the ledger
 UNKNOWN = "-"  # no tag begins with it
 
 
@@ -44,7 +47,15 @@ def merge(text: str, more: Iterable[Failure]) -> str:
     """Add failures to a service's label; what is known already stays as it was first told."""
     known = decode(text)
     new = {failure.digest: failure for failure in more if failure.digest not in known}
-    return encode([*new.values(), *known.values()]) if new else text
+    return encode(_bounded([*new.values(), *known.values()])) if new else text
+
+
+def _bounded(failures: Iterable[Failure]) -> Iterator[Failure]:
+    moves = 0
+    for failure in failures:
+        moves += failure.reason == MOVED
+        if failure.reason != MOVED or moves <= KEPT_MOVES:
+            yield failure
 
 
 def without(text: str, digest: str | None) -> str:

@@ -126,6 +126,22 @@ def test_what_people_moved_many_services_away_from_is_remembered_in_one_write():
     assert [list(swarm.ledger().failures(f"web-{number}")) for number in range(8)] == [[A]] * 8
 
 
+def test_the_parts_of_a_push_find_nothing_left_to_remember():
+    swarm = a_swarm([{}] * 6)
+    deployer = Deployer(swarm, swarm, Rules(), clock=swarm.clock)
+    end_all(swarm, deployer, go_together(swarm, deployer))
+    for number in range(6):
+        swarm.edit(f"web-{number}", Image=f"{REPO}:latest@{A}")
+    swarm.push(f"{REPO}:latest", C)
+    batch.remember(deployer, swarm.services())
+    before = swarm.ledger().version
+    for service in swarm.services():
+        later = Request(deployment_id=f"later-{service.name}", trigger="event", event="f", pushed_digest=C)
+        assert begin(deployer, [service], [later])[0].step
+    assert swarm.ledger().version == before
+    assert [list(swarm.ledger().failures(f"web-{number}")) for number in range(6)] == [[B]] * 6
+
+
 def test_a_service_that_has_changed_is_not_written_to_and_left_to_a_look_of_its_own():
     """Otherwise the older answer of the registry would be written over the newer image."""
     swarm = Meddled()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from in_memory import digest
 
 from deployer.errors import StaleVersionError
+from deployer.model.snapshot import MOVED
 from deployer.rollouts.ledger import failures
 from deployer.rollouts.ledger.book import Ledger, forget, remember, set_freeze, set_hold
 from deployer.rollouts.ledger.failures import Failure
@@ -138,6 +139,15 @@ def test_thousands_of_failures_are_known_and_the_newest_with_their_reasons():
     assert len(known) == 5000
     assert known[digest(4999)].reason == "x" * 200
     assert sum(map(len, store.ledger().labels.values())) < 640_000
+
+
+def test_of_what_people_moved_a_service_away_from_the_last_are_known_and_every_failure_stays():
+    store = Store()
+    remember(store, {"web": by_digest([Failure(digest(1), None, "crashed", LATER)])})
+    for number in range(2, 200):
+        remember(store, {"web": by_digest([Failure(digest(number), None, MOVED, LATER)])})
+    known = list(store.ledger().failures("web"))
+    assert known == [*(digest(number) for number in range(199, 189, -1)), digest(1)]
 
 
 def test_one_digest_is_forgotten_and_the_others_are_not():
