@@ -87,7 +87,7 @@ def test_it_begins_empty(store):
 
 def test_failures_are_remembered(store):
     failure = Failure("sha256:" + "1" * 64, "latest", "crashed", None)
-    remember(store, "web", {failure.digest: failure})
+    remember(store, {"web": {failure.digest: failure}})
     assert list(store.ledger().failures("web")) == [failure.digest]
 
 
