@@ -13,6 +13,7 @@ PRERELEASE = "deployer.prerelease"
 WINDOW = "deployer.window"
 AFTER = "deployer.after"
 PRE_JOB = "deployer.pre-job"
+PRE_COMMAND = "deployer.pre-command"  # on ECS
 RUN_JOB = "deployer.run-job"
 LOGIN = "deployer.login"
 HOLD = "deployer.hold"
@@ -35,6 +36,7 @@ MEANINGS = {
     WINDOW: ("<window>", "when updates may start: `mon-fri 09:00-17:00 Europe/Stockholm`"),
     AFTER: ("<service>", "wait until that service has converged on the same push"),
     PRE_JOB: ("<job service>", "run this Swarm job on the new image first; it must complete"),
+    PRE_COMMAND: ("<command>", "on ECS: run this in a task of the new revision first; it must exit with 0"),
     RUN_JOB: ("true", "this service is a Swarm job; a push runs it again"),
     LOGIN: ("<name>", "the login of `DEPLOYER_LOGINS` for its registry"),
     HOLD: ("<reason>", "record pushes but deploy nothing"),

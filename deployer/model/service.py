@@ -139,6 +139,7 @@ class Service:
     version: int  # guards a write
     image_text: str | None  # as it is spelled there; None for what runs no image (plugins, …)
     labels: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)  # of labels that may stand in several places
     container_labels: Mapping[str, str] = field(default_factory=dict)  # which are not ours to read
     desired: int | None = 1  # tasks that should run (or, for a job, complete); None: the nodes decide
     is_job: bool = False  # it ends by itself, and an update runs it again

@@ -37,6 +37,7 @@ class ServiceLabels:
     window: Window | None = None
     after: str | None = None  # the service that goes first
     pre_job: str | None = None  # the job that runs first
+    pre_command: str | None = None  # what a task of the new revision runs first
     run_job: bool = False
     replace: bool = False
     login: str | None = None
@@ -86,6 +87,7 @@ def _parsed(ours: tuple[tuple[str, str], ...], filter_label: str) -> ServiceLabe
         window=reader.read(names.WINDOW, Window.parse),
         after=reader.text(names.AFTER),
         pre_job=reader.text(names.PRE_JOB),
+        pre_command=reader.text(names.PRE_COMMAND),
         run_job=bool(reader.flag(names.RUN_JOB)),
         replace=bool(reader.flag(names.REPLACE)),
         login=reader.text(names.LOGIN),

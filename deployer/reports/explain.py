@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from deployer.errors import PermanentError
 from deployer.model.deployment import Request
 from deployer.model.image import Image
-from deployer.model.label_names import POLICY
+from deployer.model.label_names import POLICY, PRE_COMMAND, PREFIX
 from deployer.model.service import LabelError, Service
 from deployer.model.snapshot import Snapshot
 from deployer.policies.labels import concerns, misplaced
@@ -68,6 +68,9 @@ def explain(core: Core, name: str, pushed: Image | None = None) -> Explanation:
     service, steps = snapshot.service, list[Step]()
     if nowhere := misplaced(service):
         steps.append(Step("its labels are where they are read", note=nowhere))
+    if ours := [name for name in sorted(service.origins) if name.startswith(PREFIX)]:
+        told = (f"{name}={service.labels[name]}: {service.origins[name]}" for name in ours)
+        steps.append(Step("its labels are where they are read", note="; ".join(told)))
     try:
         outcome, reason = _ask(core, snapshot, pushed, steps)
     except LabelError as fault:
@@ -147,6 +150,9 @@ def _job_first(
     core: Core, snapshot: Snapshot, request: Request, update: Update, steps: list[Step]
 ) -> tuple[str, str] | None:
     """Return the objection of the pre-job to an update, or that it runs first."""
+    if command := snapshot.service.labels.get(PRE_COMMAND, "").strip():
+        steps.append(Step(f"its command has run first, and exited with 0: {command}"))
+        return None
     name = snapshot.service.labels.get(prejob.LABEL, "").strip()
     if not name:
         return None

@@ -207,28 +207,37 @@ class Deployer(Core):
         return None
 
     def _job_first(self, case: Case, update: Update, credentials: Credentials | None) -> Step | None:
-        """Have the job of the label `deployer.pre-job` run the new image before the service does."""
-        snapshot, request = case.snapshot, case.request
+        """Have the command or the job of a label run the new image before the service does."""
+        snapshot, request, command = case.snapshot, case.request, case.labels.pre_command
+        if command and not request.rollback:
+            change = Change(update.state, update.image, update.manifest)
+            ran = self.target.run_first(snapshot.service, change, command)
+            return self._ran_first(case, update, prejob.in_time(ran, request, case.timeout), "its command")
         name = case.labels.pre_job
         if not name or request.rollback:
             return None
         job = self.other(snapshot.service, prejob.LABEL, name)
-        match prejob.judge(job, update, request, self.rules):
-            case prejob.Run(state):
-                if stop := leave_alone(self.case(job, request)):
-                    why = f"job {name}, which runs first: {stop.reason}"
-                    return self._stopped(case, replace(stop, reason=why))
-                change = Change(state, update.image, update.manifest, request.force)
-                self.target.apply(job.service, change, credentials)
-                log.info("Job %s runs %s before service %s", name, update.image, snapshot.service.name)
-                begun = self._stopped(case, Wait(f"job {name} runs first", "pre-job"))
-                return replace(begun, pre_job=update.image.digest) if isinstance(begun, Again) else begun
+        said = prejob.judge(job, update, request, self.rules)
+        if not isinstance(said, prejob.Run):
+            return self._ran_first(case, update, said, f"job {name}")
+        if stop := leave_alone(self.case(job, request)):
+            return self._stopped(case, replace(stop, reason=f"job {name}, which runs first: {stop.reason}"))
+        change = Change(said.state, update.image, update.manifest, request.force)
+        self.target.apply(job.service, change, credentials)
+        log.info("Job %s runs %s before service %s", name, update.image, snapshot.service.name)
+        begun = self._stopped(case, Wait(f"job {name} runs first", "pre-job"))
+        return replace(begun, pre_job=update.image.digest) if isinstance(begun, Again) else begun
+
+    def _ran_first(
+        self, case: Case, update: Update, said: prejob.Running | prejob.Failed | prejob.Done, who: str
+    ) -> Step | None:
+        match said:
             case prejob.Failed(reason):
-                text = f"job {name}, which runs first: {reason}"
-                self.remember_failure(snapshot, update.image.digest, text)
-                return self.report(snapshot, request, Outcome.FAILED, text)
+                text = f"{who}, which runs first: {reason}"
+                self.remember_failure(case.snapshot, update.image.digest, text)
+                return self.report(case.snapshot, case.request, Outcome.FAILED, text)
             case prejob.Running(count, what):
-                return self._stopped(case, Wait(f"job {name} runs first ({count} complete)", what))
+                return self._stopped(case, Wait(f"{who} runs first ({count} complete)", what))
         return None
 
     # -- after the write ---------------------------------------------------------------------------

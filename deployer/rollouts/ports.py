@@ -15,6 +15,7 @@ from deployer.model.service import Manifest, Service, State
 from deployer.model.snapshot import Snapshot
 from deployer.policies.ranking import Tag
 from deployer.rollouts.ledger import Ledger
+from deployer.rollouts.prejob import Done, Failed, Running
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,12 @@ class Target(Protocol):
 
     def apply(self, service: Service, change: Change, credentials: Credentials | None) -> None:
         """Write a change over the version that was read; StaleVersionError if it is no longer the newest."""
+
+    def run_first(self, service: Service, change: Change, command: str) -> Running | Failed | Done:
+        """Run a command on a change's image, once for each deployment, before the service gets it.
+
+        LabelError where the target has jobs for that.
+        """
 
     def ledger(self) -> Ledger:
         """Read what belongs to the whole target."""

@@ -45,6 +45,13 @@ class Done:
     """The job has completed on the new image."""
 
 
+def in_time(said: Running | Failed | Done, request: Request, timeout: float) -> Running | Failed | Done:
+    """Return what a command that runs first means, which has failed if it takes too long."""
+    if isinstance(said, Running) and request.waiting.get(said.what, 0.0) >= timeout:
+        return Failed(f"not complete after {timeout:g} s")
+    return said
+
+
 def judge(job: Snapshot, update: Update, request: Request, rules: Rules) -> Run | Running | Failed | Done:
     """Return what the job means for an update that is to follow it.
 

@@ -137,6 +137,18 @@ class EcsWorld:
         """A deployment whose worker dies after its write."""
         return self.deploy(task, until=lambda step: step.watch, **request)
 
+    def begin_first(self, task: str = "t") -> Again:
+        """A deployment whose command has begun to run."""
+        return self.deploy(task, until=lambda step: "runs first" in step.reason)
+
+    def started(self) -> list[Any]:
+        """The tasks that somebody else than ECS has started."""
+        arns = []
+        for status in ("RUNNING", "STOPPED"):
+            arns += self.api.call("ListTasks", cluster="prod", desiredStatus=status)["taskArns"]
+        found = self.api.call("DescribeTasks", cluster="prod", tasks=arns)["tasks"]
+        return [one for one in found if not one["group"].startswith("service:")]
+
     def reconcile(self) -> list[Report]:
         """One periodic look, and the deployments that it enqueues."""
         late = [one for one in survey.survey(self.deployer).behind if one.now]

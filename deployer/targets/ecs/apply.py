@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 from deployer.errors import PermanentError, StaleVersionError
 from deployer.model.image import Image
-from deployer.model.service import Service
+from deployer.model.service import Service, State
 from deployer.rollouts.ports import Change
 from deployer.targets.ecs import definitions
 from deployer.targets.ecs.going_back import go_back
@@ -25,25 +26,45 @@ def apply(writer: Writer, service: Service, change: Change) -> None:
         StaleVersionError: the service is not what was read, or somebody else writes just now.
         PermanentError: ECS refuses it, or it would lose something; the service is as it was.
     """
+    unit, base = check(service)
+    if change.image is None and not change.force:
+        if writer.note(unit, base, change.state, unit.primary.get("id")):
+            return
+        log.info("Service %s gets a revision of its own, for its tags", service.name)
+    image = change.image or Image.find(service.image_text)
+    wanted, state = revised(unit, base, change, image)
+    if change.image and state.by == "rollback" and go_back(writer, unit, wanted, state):
+        return
+    writer.go_on(unit, base, wanted, state)
+
+
+def check(service: Service) -> tuple[Unit, Revision]:
+    """Return a service's own record and revision, if it may be written to by this reading.
+
+    Raises:
+        StaleVersionError: the reading is old.
+        PermanentError: nobody may write to it.
+    """
     unit: Unit = service.native
     if service.untouchable or unit.revision is None:
         raise PermanentError(f"nothing is written: {service.untouchable or 'it has no task definition'}")
     if unit.late:
         raise StaleVersionError("ECS does not show its newest deployment of the service yet")
-    if change.image is None and not change.force:
-        if writer.note(unit, unit.revision, change.state, unit.primary.get("id")):
-            return
-        log.info("Service %s gets a revision of its own, for its tags", service.name)
-    image = change.image or Image.find(service.image_text)
+    return unit, unit.revision
+
+
+def revised(unit: Unit, base: Revision, change: Change, image: Image | None) -> tuple[dict[str, Any], State]:
+    """Return the revision that a change asks for, and the state that goes with it.
+
+    Raises:
+        PermanentError: the image cannot run there.
+    """
     if image is None or not image.digest:
         raise PermanentError("nothing is written: the image has no digest")
-    _check_platform(unit, unit.revision, change)
+    _check_platform(unit, base, change)
     # ECS takes a tag or a digest: the tag that is followed is kept in our state.
-    wanted = definitions.revise(unit.revision.raw, unit.containers, str(replace(image, tag=None)))
-    state = replace(change.state, template=definitions.fingerprint(wanted))
-    if change.image and change.state.by == "rollback" and go_back(writer, unit, wanted, state):
-        return
-    writer.go_on(unit, unit.revision, wanted, state)
+    wanted = definitions.revise(base.raw, unit.containers, str(replace(image, tag=None)))
+    return wanted, replace(change.state, template=definitions.fingerprint(wanted))
 
 
 def _check_platform(unit: Unit, revision: Revision, change: Change) -> None:

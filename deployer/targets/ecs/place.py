@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deployer.errors import AccessDeniedError
+from deployer.errors import AccessDeniedError, TemporaryError
 from deployer.targets.ecs import tags
 from deployer.targets.ecs.api import Api
 from deployer.targets.ecs.cluster import Cluster
@@ -159,6 +159,30 @@ class Place:
         self.api.call("StopServiceDeployment", serviceDeploymentArn=arn, stopType="ROLLBACK")
 
     # -- tasks
+
+    def run(self, **members: Any) -> Raw:
+        """Run one task by these members of RunTask, and return it.
+
+        Raises:
+            TemporaryError: ECS finds no place for it now.
+        """
+        answer = self.api.call("RunTask", cluster=self.cluster.name, count=1, **members)
+        for task in answer.get("tasks") or ():
+            started: Raw = task
+            return started
+        why = next((str(one.get("reason")) for one in answer.get("failures") or ()), "no reason given")
+        raise TemporaryError(f"ECS cannot start a task in cluster {self.cluster.name}: {why}")
+
+    def started_by(self, who: str) -> list[Raw]:
+        """Return the tasks that somebody has started, those of the last hour too."""
+        cluster, arns = self.cluster.name, list[str]()
+        for status in ("RUNNING", "STOPPED"):
+            answer = self.api.call("ListTasks", cluster=cluster, startedBy=who, desiredStatus=status)
+            arns += answer.get("taskArns") or []
+        if not arns:
+            return []
+        found = self.api.call("DescribeTasks", cluster=cluster, tasks=arns[:MOST_TASKS])
+        return list(found.get("tasks") or ())
 
     def tasks(self, service: str, status: str) -> list[Raw]:
         """Return tasks of a service, at most a hundred of them; none without permission to see them.

@@ -149,10 +149,13 @@ def failure_of(tasks: Sequence[Raw], definition: str) -> str:
     """Return the words of the newest task of a revision that stopped by itself; may be empty."""
     mine = [one for one in tasks if one.get("taskDefinitionArn") == definition and _by_itself(one)]
     newest = max(mine, key=lambda one: seconds(one.get("stoppedAt") or one.get("createdAt")), default=None)
-    if newest is None:
-        return ""
-    said = [str(newest.get("stoppedReason") or newest.get("stopCode") or "the task stopped")]
-    for container in newest.get("containers") or ():
+    return words_of(newest) if newest else ""
+
+
+def words_of(task: Raw) -> str:
+    """Return why a task has stopped, with the exit codes of its containers."""
+    said = [str(task.get("stoppedReason") or task.get("stopCode") or "the task stopped")]
+    for container in task.get("containers") or ():
         if container.get("exitCode"):
             said.append(f"container {container.get('name')} exited with code {container['exitCode']}")
         elif container.get("reason") and container["reason"] not in said:

@@ -61,7 +61,6 @@ class Unit:
     revision: Revision | None = None
     containers: tuple[str, ...] = ()  # that move together
     record: Record = field(default_factory=Record)
-    origins: Mapping[str, str] = field(default_factory=dict)  # of each label, in words
     counter: int = 0  # of the ledger, when it was read
     newest: str | None = None  # the id of the newest service deployment, when it was looked at
     late: bool = False  # the service's description did not know of that one yet
@@ -120,7 +119,8 @@ def read_units(
         labels, origins = _labels(lead, mine, unit, options)
         wrong = untouchable(raw) or misnamed(revision.raw, lead, labels) or _foreign(labels, options)
         full = f"{name}#{container}" if container else name
-        found.append(_service(replace(unit, origins=origins), full, labels, image_of(unit, lead), wrong))
+        service = _service(unit, full, labels, image_of(unit, lead), wrong)
+        found.append(replace(service, origins=origins))
     return found
 
 

@@ -13,9 +13,11 @@ from deployer.model.service import Manifest, Service
 from deployer.model.snapshot import Snapshot
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.ports import Change, Credentials
+from deployer.rollouts.prejob import Done, Failed, Running
 from deployer.targets.ecs.api import Api
 from deployer.targets.ecs.apply import apply
 from deployer.targets.ecs.cluster import Cluster, short_names
+from deployer.targets.ecs.jobs import run_first
 from deployer.targets.ecs.ledger import UnitStore
 from deployer.targets.ecs.look import look
 from deployer.targets.ecs.names import UnitId, account_of, cluster_of, region_of
@@ -165,6 +167,15 @@ class Ecs:
             StaleVersionError: the service is not what was read, or somebody else writes just now.
         """
         apply(Writer(self._place(service), self.store), service, change)
+
+    def run_first(self, service: Service, change: Change, command: str) -> Running | Failed | Done:
+        """Run a command in a task of the new revision, once for each deployment, before the service gets it.
+
+        Raises:
+            LabelError: the command cannot be understood.
+            TemporaryError: ECS finds no place for the task now, or the service is not what was read.
+        """
+        return run_first(Writer(self._place(service), self.store), service, change, command)
 
     def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
         """Ask the image's registry for its digest and platforms.

@@ -44,22 +44,26 @@ class Writer:
 
     def go_on(self, unit: Unit, base: Revision, wanted: Mapping[str, object], state: State) -> None:
         """Register what is wanted, unless this deployment has already, and point the service to it."""
-        tagged = {
-            **_carried(base, unit, str(state.template)),
-            **_encoded(Record(state, former=last(base.arn)), unit),
-        }
-        tags.room(tagged)
-        number = self.counters.claim(unit.id.service, unit.counter)
-        revision = self._registered_before(unit, base, wanted, state)
-        fresh = revision is None
-        if revision is None:
-            revision = self._register(wanted, tagged)
+        number, revision, fresh = self.registered(unit, base, wanted, state)
         try:
             self.point(unit, revision, number)
         except (PermanentError, StaleVersionError):
             if fresh:
                 self._drop(revision.arn)
             raise
+
+    def registered(
+        self, unit: Unit, base: Revision, wanted: Mapping[str, object], state: State
+    ) -> tuple[int, Revision, bool]:
+        """Claim the service, and return the number, the revision that is wanted, and whether it is new."""
+        tagged = {
+            **_carried(base, unit, str(state.template)),
+            **_encoded(Record(state, former=last(base.arn)), unit),
+        }
+        tags.room(tagged)
+        number = self.counters.claim(unit.id.service, unit.counter)
+        known = self._registered_before(unit, base, wanted, state)
+        return number, known or self._register(wanted, tagged), known is None
 
     def _registered_before(
         self, unit: Unit, base: Revision, wanted: Mapping[str, object], state: State

@@ -7,11 +7,13 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from deployer.model.image import Image
-from deployer.model.service import Manifest, Service
+from deployer.model.label_names import PRE_COMMAND, PRE_JOB
+from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import Snapshot
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.ledger.loss import WatchedStore
 from deployer.rollouts.ports import Change, Credentials
+from deployer.rollouts.prejob import Done, Failed, Running
 from deployer.targets.swarm.config_store import Configs, ConfigStore
 from deployer.targets.swarm.progress import snapshot_of
 from deployer.targets.swarm.service import read_service, revise
@@ -108,6 +110,16 @@ class SwarmTarget:
         """
         spec = revise(service.native, change)
         self.engine.update_service(service.id, service.version, spec, credentials)
+
+    def run_first(self, service: Service, change: Change, command: str) -> Running | Failed | Done:
+        """Refuse it: a Swarm has job services, which know the networks and secrets that a command needs.
+
+        Raises:
+            LabelError: always.
+        """
+        del change, command
+        text = f"service {service.name} is of a Swarm, which runs a job first (label {PRE_JOB})"
+        raise LabelError(f"label {PRE_COMMAND}: {text}")
 
     def ledger(self) -> Ledger:
         """Return the labels of the deployer's config object; an empty ledger if there is none yet."""

@@ -84,3 +84,12 @@ def test_what_a_target_takes_on_purpose_comes_on_top_of_the_time_out(world):
     watch = replace(step.watch, watched=700.0)
     step = world.deployer.advance("web", Request("t", trigger="event"), watch)
     assert "not converged after 660 s" in step.reason
+
+
+def test_a_swarm_runs_jobs_first_and_says_so_to_the_label_for_commands(world):
+    world.operator.update("web", labels={"deployer.pre-command": "migrate"})
+    report = world.deploy()
+    assert report.outcome is Outcome.IGNORED
+    assert "label deployer.pre-command" in report.reason
+    assert "(label deployer.pre-job)" in report.reason
+    assert world.n() == 1

@@ -8,6 +8,7 @@ from ecs_world import MANAGED, REPOSITORY, EcsWorld, container, digest, pinned
 from deployer.model.deployment import Again, Outcome, Request
 from deployer.model.image import Image
 from deployer.policies.labels import concerns
+from deployer.reports.explain import explain
 from deployer.targets.ecs.cluster import Cluster
 from lab.ecs.operators import Operator
 
@@ -231,3 +232,14 @@ def test_25_a_revision_that_somebody_registers_with_a_tag_is_taken_as_their_word
     assert (report.outcome, world.images()) == (Outcome.UPDATED, [pinned(8)])
     assert world.snapshot().service.image.tag == "stable"
     assert world.snapshot().service.state.previous.endswith(f":stable@{digest(7)}")
+
+
+def test_24_explain_tells_where_each_label_comes_from(world):
+    labels = {"deployer.policy": "semver:^1.2", "deployer.settle": "1s"}
+    world.create(image=f"{REPOSITORY}:1.2.0", labels=labels, tags={"deployer.settle": "2s", "team": "a"})
+    told = explain(world.deployer, "web")
+    assert told.follows.startswith("deployer.policy=semver:^1.2")
+    [step] = [step for step in told.steps if step.rule == "its labels are where they are read"]
+    assert step.note == (
+        "deployer.policy=semver:^1.2: dockerLabels of container app; deployer.settle=2s: tag of the service"
+    )

@@ -89,7 +89,7 @@ def test_a_tag_of_the_service_overrides_the_label_of_the_container_and_both_are_
     app = container("app", "web:1", dockerLabels={"deployer.policy": "semver:^1.2", "deployer.settle": "5s"})
     [unit] = units(app, tagged={"deployer.policy": "minor"})
     assert unit.labels == {"deployer.policy": "minor", "deployer.settle": "5s"}
-    assert unit.native.origins == {
+    assert unit.origins == {
         "deployer.policy": "tag of the service",
         "deployer.settle": "dockerLabels of container app",
     }
@@ -100,7 +100,7 @@ def test_a_default_policy_is_that_of_services_that_are_ours_and_have_none():
     assert units(container("app", "web:1"), options=glob)[0].labels == {}
     [unit] = units(container("app", "web:1", dockerLabels=MANAGED), options=glob)
     assert unit.labels["deployer.policy"] == "glob:*"
-    assert unit.native.origins["deployer.policy"] == "DEPLOYER_POLICY"
+    assert unit.origins["deployer.policy"] == "DEPLOYER_POLICY"
     [unit] = units(container("app", "web:1"), options=Options(opt_in=False, policy="glob:*"))
     assert (unit.labels["deployer.policy"], unit.untouchable) == ("glob:*", None)
 
