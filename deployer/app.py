@@ -196,7 +196,7 @@ def checks() -> Iterator[Finding]:
         yield from (
             _ecs_checks(settings, found) if settings.ecs_clusters else doctor.engine(core, swarm().info, now)
         )
-        yield from doctor.registries(core)
+        yield from doctor.registries(core, doctor.BY_WORKER if settings.ecs_clusters else doctor.BY_ENGINE)
         yield from doctor.labels(core)
         yield from doctor.ways_back(core)
     yield doctor.redis(settings.redis)

@@ -88,8 +88,17 @@ def _ledger(core: Core, services: Sequence[Service]) -> Finding:
     return Finding("engine: configs", "ok", contents(ledger, core.clock()) or "readable; nothing is held")
 
 
-def registries(core: Core) -> Findings:
-    """Check that each registry of our services accepts our login, through the engine."""
+BY_ENGINE = "let this engine reach the registry, and a socket proxy allow /distribution"
+BY_WORKER = "let this worker reach the registry (network, proxy)"
+
+
+def registries(core: Core, unreachable: str = BY_ENGINE) -> Findings:
+    """Check that each registry of our services accepts our login, from where it is asked.
+
+    Args:
+        core: the core.
+        unreachable: what to do about a registry that cannot be reached.
+    """
     try:
         services = [s for s in core.target.services() if s.carries(core.rules.filter_label)]
     except DeployerError:
@@ -107,17 +116,13 @@ def registries(core: Core) -> Findings:
     asked = sorted(first.items(), key=lambda one: one[0])
     answers = side_by_side(lambda one: core.manifest(*one[1])[0].digest, asked)
     for ((host, login), (image, _)), answer in zip(asked, answers, strict=True):
-        yield _registry(f"{host} as {login}" if login else host, image, answer)
+        yield _registry(f"{host} as {login}" if login else host, image, answer, unreachable)
 
 
-def _registry(name: str, image: Image, answer: str | DeployerError) -> Finding:
+def _registry(name: str, image: Image, answer: str | DeployerError, unreachable: str) -> Finding:
     if isinstance(answer, str):
         return Finding(f"registry {name}", "ok", f"{image} is {answer[:19]}…")
-    fix = (
-        "correct login or permissions"
-        if isinstance(answer, PermanentError)
-        else "let this engine reach the registry, and a socket proxy allow /distribution"
-    )
+    fix = "correct login or permissions" if isinstance(answer, PermanentError) else unreachable
     return Finding(f"registry {name}", "fail", str(answer), fix)
 
 

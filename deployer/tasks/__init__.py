@@ -9,19 +9,19 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from deployer.app import app, credentials_age, deployer, notifier, reconcile_interval, refresh_interval
 from deployer.broker.task import DurableTask
-from deployer.errors import BusyError, DeployerError, DeploymentFailedError
+from deployer.errors import DeployerError, DeploymentFailedError
 from deployer.model.deployment import Outcome, Report, Request
 from deployer.observability import metrics
 from deployer.observability.logs import about
-from deployer.observability.outage import backoff
 from deployer.rollouts import renewal, survey
 from deployer.rollouts.ledger.turns import take_turn
 from deployer.tasks import worker
+from deployer.tasks.again import again_later, leave, note_fault, send_back
 from deployer.tasks.ending import end
 from deployer.tasks.fan_out import begin_deployments
 from deployer.tasks.message import DeploymentMessage, Message, PartMessage, describe, task_id
@@ -78,7 +78,7 @@ def image_pushed(
             return begin_deployments(pushed, message)
         except DeployerError as fault:
             if message.waited < PATIENCE.total_seconds():
-                raise _again_later(self, fault, message) from fault
+                raise again_later(self, fault, message) from fault
             return _give_up(self.request.id, pushed, str(fault))
 
 
@@ -183,7 +183,7 @@ def reconcile(self: Any, *, deployment: Mapping[str, Any] | None = None) -> dict
             return {"skipped": "another worker, which has started since, has looked"}
         found = survey.survey(deployer())
     except DeployerError as fault:
-        raise _leave(self, fault, message, reconcile_interval()) from fault
+        raise leave(self, fault, message, reconcile_interval()) from fault
     late = [one for one in found.behind if one.now]
     for one in late:
         memory = DeploymentMessage(by="reconcile", image=one.wanted, service_id=one.service_id).encode()
@@ -227,7 +227,7 @@ def refresh_credentials(self: Any, *, deployment: Mapping[str, Any] | None = Non
     try:
         renewed = renewal.refresh(deployer(), credentials_age())
     except DeployerError as fault:
-        raise _leave(self, fault, Message.decode(deployment), refresh_interval()) from fault
+        raise leave(self, fault, Message.decode(deployment), refresh_interval()) from fault
     metrics.RENEWED.inc(len(renewed))
     return {"renewed": renewed}
 
@@ -240,9 +240,9 @@ def _advance(task: Any, service: str, request: Request, message: DeploymentMessa
         if step.begun:
             metrics.update_begun(request.pushed_at, datetime.now(UTC))
         if step.fault:
-            _note_fault(task, step.fault, step.message, step.seconds)
+            note_fault(task, step.fault, step.message, step.seconds)
         log.debug("Looking again in %.0f s: %s", step.seconds, step.reason)
-        raise _send_back(task, step.message, step.seconds, step.reason) from step.fault
+        raise send_back(task, step.message, step.seconds, step.reason) from step.fault
 
 
 def _give_up(number: str, pushed: Deploy, reason: str) -> dict[str, Any]:
@@ -257,44 +257,3 @@ def _give_up(number: str, pushed: Deploy, reason: str) -> dict[str, Any]:
         event=pushed.id,
     )
     return end(number, report, request, worker.told_ends(), notifier())
-
-
-def _again_later(task: Any, fault: DeployerError, message: Message) -> Exception:
-    """Send a task of many services back after a fault of the engine, also one that it calls permanent.
-
-    A socket proxy that forbids a request, say, is mended by a person, and no push may be lost meanwhile.
-    """
-    message = message.with_fault()
-    seconds = max(backoff(message.faults), fault.seconds if isinstance(fault, BusyError) else 0.0)
-    _note_fault(task, fault, message, seconds)
-    return _send_back(task, message.with_wait(seconds), seconds, str(fault))
-
-
-def _leave(task: Any, fault: DeployerError, message: Message, patience: timedelta) -> Exception:
-    """Send a periodic task back, or leave what it would do to the next one."""
-    if message.waited < patience.total_seconds():
-        return _again_later(task, fault, message)
-    name = task.name.rpartition(".")[2]
-    log.warning("%s is left to the next one: %s", name, fault)
-    return DeploymentFailedError(f"{name}: left to the next one: {fault}")
-
-
-def _note_fault(task: Any, fault: Exception, message: Message, seconds: float) -> None:
-    name = task.name.rpartition(".")[2]
-    level = logging.WARNING if message.faults == 1 else logging.DEBUG
-    log.log(level, "%s waits %.0f s: %s", name, seconds, fault)
-    metrics.RETRIES.labels(name).inc()
-    worker.standby().doubt()
-
-
-class Waiting(Exception):  # noqa: N818 - Flower shows the name
-    """The reason why a deployment that has not ended is looked at again."""
-
-
-def _send_back(task: Any, message: Message, seconds: float, reason: str) -> Exception:
-    # Retry of Celery keeps id, arguments and headers; the delay becomes SQS's own (DurableTask).
-    kwargs = {**task.request.kwargs, "deployment": message.encode()}
-    retry: Exception = task.retry(
-        args=task.request.args, kwargs=kwargs, countdown=seconds, exc=Waiting(reason), throw=False
-    )
-    return retry

@@ -7,7 +7,9 @@ number first, and of two who have read the same number one has to read again.
 
 from __future__ import annotations
 
+import json
 import threading
+import zlib
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -17,6 +19,7 @@ from deployer.rollouts.ledger import FREEZE, HOLD, NAME, Ledger
 from deployer.rollouts.ledger.slots import SLOT
 
 UNIT = "unit "  # before a unit's id: the key of its item
+MOST_READABLE = 100_000  # characters of labels as they are; DynamoDB takes 400 KB, so more is compressed
 WRITE_SECONDS = 3.0  # in which whoever has claimed a number has registered and pointed
 
 _ORDERED = {FREEZE: "a freeze of all services", HOLD: "a hold", SLOT: "DEPLOYER_MAX_ROLLOUTS"}
@@ -60,8 +63,7 @@ class DynamoLedger:
         item = self._get(NAME)
         if item is None:
             return Ledger()
-        labels = {key: str(value["S"]) for key, value in item.get("labels", {"M": {}})["M"].items()}
-        return Ledger(labels, NAME, int(item["version"]["N"]))
+        return Ledger(_unpacked(item), NAME, int(item["version"]["N"]))
 
     def write_ledger(self, ledger: Ledger, labels: Mapping[str, str]) -> None:
         """Replace those labels.
@@ -69,8 +71,7 @@ class DynamoLedger:
         Raises:
             StaleVersionError: somebody else wrote since the read.
         """
-        kept = {"labels": {"M": {key: {"S": text} for key, text in labels.items()}}}
-        self._put(NAME, ledger.version, kept)
+        self._put(NAME, ledger.version, _packed(labels))
 
     def counter(self, unit_id: str) -> int:
         """Return the number of the last write to a unit; 0 before the first one."""
@@ -116,6 +117,19 @@ class DynamoLedger:
                 f"DEPLOYER_ECS_LEDGER={self._table!r}: there is no such table in {self._region}; make it "
                 "with the key `id`, a string (docs/ecs.md), or correct the name"
             ) from fault
+
+
+def _packed(labels: Mapping[str, str]) -> dict[str, Any]:
+    if sum(len(key) + len(text) for key, text in labels.items()) <= MOST_READABLE:
+        return {"labels": {"M": {key: {"S": text} for key, text in labels.items()}}}
+    return {"packed": {"B": zlib.compress(json.dumps(dict(labels)).encode(), 9)}}
+
+
+def _unpacked(item: Mapping[str, Any]) -> dict[str, str]:
+    if "packed" in item:
+        found: dict[str, str] = json.loads(zlib.decompress(bytes(item["packed"]["B"])))
+        return found
+    return {key: str(value["S"]) for key, value in item.get("labels", {"M": {}})["M"].items()}
 
 
 def _writes(unit_id: str) -> BusyError:

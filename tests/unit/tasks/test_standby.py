@@ -13,10 +13,11 @@ from types import SimpleNamespace
 import pytest
 from paths import ROOT
 
-from deployer import app, tasks
+from deployer import app
 from deployer.errors import PermanentError, TemporaryError
 from deployer.targets.swarm.membership import why_no_manager
-from deployer.tasks import worker
+from deployer.tasks import again, worker
+from deployer.tasks.message import Message
 from deployer.tasks.standby import Standby
 
 MANAGER = {"LocalNodeState": "active", "ControlAvailable": True, "NodeID": "n1"}
@@ -184,7 +185,5 @@ def test_the_consumer_is_cancelled_and_begun_again_in_the_hubs_thread():
 def test_every_task_that_is_sent_back_for_a_fault_raises_the_doubt(monkeypatch):
     doubts = []
     monkeypatch.setattr(worker, "standby", lambda: SimpleNamespace(doubt=lambda: doubts.append(1)))
-    tasks._note_fault(
-        SimpleNamespace(name="deployer.tasks.reconcile"), TemporaryError("x"), tasks.Message(), 1.0
-    )
+    again.note_fault(SimpleNamespace(name="deployer.tasks.reconcile"), TemporaryError("x"), Message(), 1.0)
     assert doubts == [1]

@@ -6,7 +6,7 @@ from prometheus_client import REGISTRY
 from tracer import Worker, push
 
 from deployer import tasks
-from deployer.errors import PermanentError, TemporaryError
+from deployer.errors import BusyError, PermanentError, TemporaryError
 from deployer.testing import FakeSwarm
 
 
@@ -60,6 +60,18 @@ def test_no_refusal_of_the_engine_loses_what_is_for_many_services(worker, swarm,
     assert again == args
     assert kwargs["deployment"]["faults"] == 1
     assert 0 <= options["countdown"] <= 30
+
+
+def test_a_quota_that_is_used_up_is_no_fault_of_a_push(worker, swarm, caplog):
+    def services(*_, **__):
+        raise BusyError("waits for ECS's quota of DescribeServices", 7.0)
+
+    swarm.services = services
+    assert worker.run("image_pushed", push(2))[0] == "RETRY"
+    [(_, _, kwargs, options)] = worker.sent
+    assert options["countdown"] == 7
+    assert "faults" not in kwargs["deployment"]
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 def test_a_push_that_is_given_up_is_told(worker, swarm):

@@ -1,5 +1,6 @@
 """The ledger of ECS: DynamoDB's conditional writes, and what goes without a table."""
 
+import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from botocore.stub import Stubber
 
 from deployer.aws.accounts import Accounts
 from deployer.errors import AccessDeniedError, BusyError, SettingsError, StaleVersionError, TemporaryError
-from deployer.rollouts.ledger import Failure, Hold, amend, remember, set_freeze, set_hold
+from deployer.rollouts.ledger import NAME, Failure, Hold, amend, forget, remember, set_freeze, set_hold
 from deployer.rollouts.ledger.turns import take_turn
 from deployer.targets.ecs.ledger import DynamoLedger, NoLedger
 
@@ -115,6 +116,20 @@ def test_of_two_that_read_the_same_number_one_writes(store):
 def test_turns_need_no_table(store):
     assert take_turn(store, "reconcile", "t1", "")
     assert not take_turn(store, "reconcile", "t2", "")
+
+
+def test_thousands_of_failures_have_room_in_one_item(dynamo, table):
+    digests = [f"sha256:{hashlib.sha256(bytes([n % 256, n // 256])).hexdigest()}" for n in range(5000)]
+    failed = {one: Failure(one, "v1.2.3", "crashed", NOW.isoformat()) for one in digests}
+    set_hold(dynamo, "web", Hold("audit"))
+    remember(dynamo, {"web": failed})
+    assert list(dynamo.ledger().failures("web")) == digests
+    assert str(dynamo.ledger().hold("web", UNIT, NOW)) == "audit"
+    [packed] = [item["packed"]["B"] for item in table.items.values()]
+    assert len(packed) < 400_000
+    forget(dynamo, "web", None)
+    assert "packed" not in table.items[NAME]
+    assert set(dynamo.ledger().labels) == {"deployer.hold.web"}
 
 
 def test_holds(dynamo):
