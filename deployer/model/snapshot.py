@@ -75,6 +75,9 @@ class Snapshot:
     former_images: tuple[str, ...] = ()  # that its tasks ran, newest first, without those that only failed
     # Digests that people moved it away from since the deployer's last write, and why they are not tried.
     moved: Mapping[str, str] = field(default_factory=dict)
+    forgetful: bool = False  # nothing in the target may tell of a write, once it has been taken back
+    # Somebody took the deployer's labels off, and says where to start anew; so it is where nobody has looked.
+    anew: bool = True
     before: str | None = None  # the image of the description before the last write
     untouched: bool = False  # the target has said nothing yet of the last write
     job: JobRun | None = None  # None for a service that is no job

@@ -8,8 +8,9 @@ from deployer.errors import DeployerError
 from deployer.model.service import LabelError
 from deployer.model.snapshot import Snapshot
 from deployer.policies.labels import ServiceLabels
-from deployer.rollouts.core import Core, known_failures
+from deployer.rollouts.core import Core
 from deployer.rollouts.ledger import Ledger
+from deployer.rollouts.memory import known_failures
 from deployer.rollouts.rollback import way_back
 
 BY_HAND = "rolled back by hand"  # the reason that the rules write

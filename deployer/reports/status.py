@@ -11,8 +11,9 @@ from deployer.model.image import Image
 from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import Phase, Snapshot
 from deployer.reports.why import KINDS, Why, reasons
-from deployer.rollouts.core import Core, known_failures
+from deployer.rollouts.core import Core
 from deployer.rollouts.ledger import Ledger
+from deployer.rollouts.memory import known_failures
 from deployer.rollouts.survey import asked_once, newest, side_by_side
 
 NO_WORKER = Why("no-worker", "no worker answers, so nobody updates it (`celery -A deployer worker`)")

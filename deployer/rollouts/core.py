@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from deployer.errors import AccessDeniedError, NoSuchServiceError, NotFoundError
+from deployer.errors import (
+    AccessDeniedError,
+    NoSuchServiceError,
+    NotFoundError,
+    PermanentError,
+    StaleVersionError,
+)
 from deployer.model import label_names as names
 from deployer.model.deployment import Outcome, Report, Request, RolloutMemory
 from deployer.model.image import Image
-from deployer.model.service import CLOCKS_APART, LabelError, Manifest, Service
-from deployer.model.snapshot import MOVED, Snapshot
+from deployer.model.service import LabelError, Manifest, Service
+from deployer.model.snapshot import Snapshot
 from deployer.policies.labels import ServiceLabels
 from deployer.rollouts.decision import Case, Rules, Stop, Update
-from deployer.rollouts.ledger import Failure, Ledger, remember
+from deployer.rollouts.ledger import Failure, Ledger, remember, trials
+from deployer.rollouts.memory import is_put_back, known_failures, unwritten
 from deployer.rollouts.ports import Change, Credentials, Registry, Target
 from deployer.rollouts.rules import choose
 
@@ -111,15 +118,38 @@ class Core:
 
     def remember(self, case: Case) -> None:
         """Write down in the ledger what the next write of anybody could wipe out."""
-        remember(self.target, _unwritten(case.snapshot, case.failures, case.remembered))
+        failures = case.failures
+        if not case.labels.policy.follows_tag:  # which may choose again what somebody left, after a failure
+            failures = {**case.snapshot.moved, **failures}
+        remember(self.target, unwritten(case.snapshot, failures, case.remembered))
+        if case.trial and case.snapshot.anew:
+            trials.note(self.target, case.snapshot.service.name, None)
 
     def remember_all(self, snapshots: Sequence[Snapshot]) -> None:
         """Do the same for many services, in one write."""
         ledger, new = self.target.ledger(), dict[str, Mapping[str, Failure]]()
         for snapshot in snapshots:
             kept = ledger.failures(snapshot.service.name)
-            new |= _unwritten(snapshot, known_failures(snapshot, ledger), kept)
+            new |= unwritten(snapshot, known_failures(snapshot, ledger), kept)
         remember(self.target, new)
+
+    def write_noted(self, case: Case, update: Update, credentials: Credentials | None) -> None:
+        """Write, and note it before, where nothing else may tell of it once it is taken back.
+
+        Raises:
+            StaleVersionError, TemporaryError: as of `write`.
+        """
+        service, trial = case.snapshot.service, None
+        if case.snapshot.forgetful and update.image.digest:
+            trial = trials.Trial(update.image.digest, service.version, case.request.deployment_id)
+        if trial or case.trial:
+            trials.note(self.target, service.name, trial)
+        try:
+            self.write(case.snapshot, update, credentials)
+        except (StaleVersionError, PermanentError):  # it was refused
+            if trial:
+                trials.note(self.target, service.name, None)
+            raise
 
     def way_back_problem(self, service: Service, previous: str | None) -> str | None:
         """Return why a service could not go back to an image, None if it could.
@@ -224,46 +254,19 @@ def case_of(
     failures, kept = known_failures(snapshot, ledger), ledger.failures(service.name)
     hold = ledger.hold(service.name, service.id, snapshot.now)
     theirs = known_failures(after, ledger) if after else ()
-    held, again = str(hold) if hold else None, _is_put_back(service, kept)
-    return Case(snapshot, request, rules, labels, held, after, theirs, failures, kept, again)
-
-
-def _is_put_back(service: Service, failed: Mapping[str, Failure]) -> bool:
-    """Return whether the service was written long after its image was given up, by whoever put it back.
-
-    A rollback with the target's own command takes back labels and all, so that it looks like our roll-out.
-    """
-    failure = failed.get(service.image.digest or "") if service.image else None
-    if failure is None or not failure.at or not service.written_at or service.state.by == "rollback":
-        return False
-    return datetime.fromisoformat(service.written_at) > datetime.fromisoformat(failure.at) + CLOCKS_APART
-
-
-def known_failures(snapshot: Snapshot, ledger: Ledger) -> dict[str, str]:
-    """Return the digests that must not be tried again by themselves, and why.
-
-    They are remembered on the service (in the write that went back), in the ledger (which outlives what
-    others write), and known from what the target itself tells of a rollback.
-    """
-    service, state = snapshot.service, snapshot.service.state
-    known = dict.fromkeys(state.failures, state.reason or "")
-    if snapshot.left:
-        reason = snapshot.left.reason
-        known[snapshot.left.digest] = reason if reason == MOVED else f"rolled back: {reason}"
-    ours = Image.find(state.image)
-    if ours and ours.digest and (service.image is None or service.image.digest != ours.digest):
-        known[ours.digest] = MOVED
-    remembered = ledger.failures(service.name)
-    known |= {digest: failure.reason for digest, failure in remembered.items()}
-    return known
-
-
-def _unwritten(
-    snapshot: Snapshot, failures: Mapping[str, str], remembered: Collection[str]
-) -> dict[str, Mapping[str, Failure]]:
-    at = snapshot.now.isoformat(timespec="seconds")
-    new = {d: Failure(d, None, why, at) for d, why in failures.items() if d not in remembered}
-    return {snapshot.service.name: new}
+    return Case(
+        snapshot,
+        request,
+        rules,
+        labels,
+        str(hold) if hold else None,
+        after,
+        theirs,
+        failures,
+        kept,
+        trial=trials.find(ledger, service.name) is not None,
+        put_back=is_put_back(service, kept),
+    )
 
 
 def _duration(snapshot: Snapshot, watch: RolloutMemory | None) -> float:

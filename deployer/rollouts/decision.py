@@ -72,6 +72,7 @@ class Case:
     after_failures: Collection[str] = ()  # digests that failed with that service
     failures: Mapping[str, str] = field(default_factory=dict)  # digests not to be tried again, and why
     remembered: Collection[str] = ()  # those of them that the ledger knows already
+    trial: bool = False  # the ledger has noted a write to it
     put_back: bool = False  # somebody has put back an image, with its labels, that failed and was given up
 
     @property

@@ -153,7 +153,7 @@ class Deployer(Core):
                 if request.rollback and snapshot.service.image:  # the labels may be gone before the next look
                     left = snapshot.service.image.digest
                     self.remember_failure(snapshot, left, "rolled back by hand")
-                self.write(snapshot, decision, credentials)
+                self.write_noted(case, decision, credentials)
         except BaseException:
             self._give_slot_back(snapshot, request.deployment_id)
             raise

@@ -18,9 +18,10 @@ from deployer.model.deployment import Outcome, Request
 from deployer.model.image import Image
 from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import Snapshot, listed
-from deployer.rollouts.core import Core, case_of, known_failures
+from deployer.rollouts.core import Core, case_of
 from deployer.rollouts.decision import Found, Skip, Stop, Update
 from deployer.rollouts.ledger import Ledger
+from deployer.rollouts.memory import known_failures
 from deployer.rollouts.once import AskedOnce, ListedOnce
 from deployer.rollouts.rules import SETTLE, choose, decide
 

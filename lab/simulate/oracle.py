@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from deployer.model.deployment import Outcome, Report, Request
@@ -34,6 +34,7 @@ class Oracle:
         self.unseen: dict[str, set[str]] = defaultdict(set)
         self.operators: dict[str, bool] = {}  # by service: whether an operator wrote its template last
         self.newest: dict[str, str] = {}  # by tag
+        self.written: dict[str, str] = {}  # by service: the digest of the last write of any template, if ours
         self.open: set[str] = set()
 
     # -- what operators do
@@ -41,6 +42,7 @@ class Oracle:
     def operator_wrote(self, service: str, left: str | None = None) -> None:
         """Note an operator's change of what the tasks run, and the digest that it leaves."""
         self.operators[service] = True
+        self.written.pop(service, None)
         if left:
             self.gone_from[service].add(left)
             self.unseen[service].add(left)
@@ -64,6 +66,14 @@ class Oracle:
     def pushed(self, tag: str, digest: str) -> None:
         """Note a push."""
         self.newest[tag] = digest
+
+    # -- what the engine does
+
+    def engine_says(self, service: str, status: Mapping[str, str]) -> None:
+        """Note that the engine has taken back by itself what the deployer wrote."""
+        by_itself = "manually" not in status.get("Message", "")
+        if status.get("State") == "rollback_completed" and by_itself and self.written.get(service):
+            self.gone_from[service].add(self.written.pop(service))
 
     # -- what the deployer does
 
@@ -93,6 +103,8 @@ class Oracle:
         self.operators[service.name] = False
         if change.image is None or request is None:
             return
+        if change.state.by != "rollback" and change.image.digest:
+            self.written[service.name] = change.image.digest
         if change.state.by == "rollback" and request.rollback and service.image and service.image.digest:
             self.gone_from[service.name].add(service.image.digest)
         if request.force or request.image or request.rollback:

@@ -18,6 +18,7 @@ from deployer.policies.labels import concerns
 from deployer.rollouts import renewal, survey
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.ledger import trials
 from deployer.rollouts.ledger.slots import Observer
 from deployer.rollouts.ports import Change, Credentials
 from deployer.targets.swarm.memory import MemoryEngine, Operator, service_spec
@@ -146,7 +147,10 @@ class World:
         templates = [task["Spec"] for task in self.engine.tasks([raw["ID"]])]
         templates.append((raw.get("PreviousSpec") or raw["Spec"])["TaskTemplate"])
         images = [str(template["ContainerSpec"]["Image"]) for template in templates]
-        return {image.partition("@")[2] for image in images} | set(target.ledger().failures(name))
+        ledger = target.ledger()
+        trial = trials.find(ledger, name)
+        noted = {trial.digest} if trial else set()
+        return {image.partition("@")[2] for image in images} | noted | set(ledger.failures(name))
 
     def say(self, text: str) -> None:
         """Add a line to the story."""
@@ -275,6 +279,8 @@ class World:
             timeline.advance(begin - self.now)
             timeline.skip(end - begin)
         timeline.advance(max(0.0, time - self.now))
+        for raw in self.engine.services():
+            self.oracle.engine_says(raw["Spec"]["Name"], raw.get("UpdateStatus") or {})
 
 
 __all__ = ["RECONCILE", "RENEWAL", "REPOSITORY", "Again", "Outcome", "World"]

@@ -72,10 +72,17 @@ def _differs(task: Raw, template: Raw) -> bool:
     return any(spec.get(member) != template.get(member) for member in ("ContainerSpec", "ForceUpdate"))
 
 
+def starts_anew(service: Service) -> bool:
+    """Return whether a `docker stack deploy` took our labels off, and says where to start anew."""
+    former, status = service.native.get("PreviousSpec") or {}, service.native.get("UpdateStatus") or {}
+    went_back = str(status.get("State") or "").startswith("rollback")
+    return not service.state.at and not went_back and bool(State.of(former.get("Labels") or {}).task)
+
+
 def _come_and_gone(service: Service, tasks: Sequence[Raw]) -> Left | None:
     state, former = service.state, service.native.get("PreviousSpec") or {}
-    if not state.at and State.of(former.get("Labels") or {}).task:
-        return None  # a `docker stack deploy` took our labels off, and says where to start anew
+    if starts_anew(service):
+        return None
     if not is_ours(service.native):
         # Nobody but a person can have written another image over what is in PreviousSpec.
         moved = image_of(former.get("TaskTemplate") or {})
@@ -105,9 +112,8 @@ def moved_from(service: Service, tasks: Sequence[Raw]) -> dict[str, str]:
     two looks tasks alone tell.
     """
     state, current = service.state, service.image
-    former = State.of((service.native.get("PreviousSpec") or {}).get("Labels") or {})
-    if current is None or not current.digest or (former.task and not state.at):
-        return {}  # a `docker stack deploy` took our labels off, and says where to start anew
+    if current is None or not current.digest or starts_anew(service):
+        return {}
     since = _begin_of(state, tasks)
     known = {
         image.digest for image in (current, Image.find(state.image), Image.find(state.previous)) if image

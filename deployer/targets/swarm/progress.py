@@ -18,6 +18,7 @@ from deployer.targets.swarm.history import (
     left_by,
     made_at,
     moved_from,
+    starts_anew,
     state_of,
 )
 from deployer.targets.swarm.service import BUSY_STATES, image_of, is_ours
@@ -49,6 +50,7 @@ def snapshot_of(service: Service, tasks: Sequence[Raw], now: datetime) -> Snapsh
         left=left_by(service, tasks),
         former_images=former_images(tasks),
         moved=moved_from(service, tasks),
+        anew=starts_anew(service),
         before=image_of(before),
         untouched=not status.get("State"),
         job=_newest_run(service, tasks) if service.is_job else None,

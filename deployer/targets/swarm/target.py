@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+from deployer.errors import DeployerError
 from deployer.model.image import Image
 from deployer.model.label_names import PRE_COMMAND, PRE_JOB
 from deployer.model.service import LabelError, Manifest, Service
@@ -20,9 +23,15 @@ from deployer.targets.swarm.service import read_service, revise
 
 Raw = Mapping[str, Any]
 
+LIMIT_AGE = timedelta(minutes=10)
+DEFAULT_LIMIT = 5  # tasks of each slot, swarmkit's own
+
 
 class EngineApi(Configs, Protocol):
     """The part of the Engine API that a deployment needs; JSON as the engine gives it, errors of our own."""
+
+    def info(self) -> Raw:
+        """Return what the engine says of itself and of its Swarm."""
 
     def services(self, ids: Sequence[str] = ()) -> Iterable[Raw]:
         """Return all services, or those of the ids."""
@@ -60,6 +69,7 @@ class SwarmTarget:
         self.engine = engine
         self._policy = policy
         self._store = WatchedStore(ConfigStore(engine), on_ledger_lost)
+        self._limit = datetime.min.replace(tzinfo=UTC), DEFAULT_LIMIT  # when it was asked, and of the history
 
     def services(self, *ids: str, keep: Callable[[Service], bool] | None = None) -> list[Service]:
         """Return all services of the Swarm, or those of the ids, as far as `keep` wants them.
@@ -80,14 +90,28 @@ class SwarmTarget:
             NoSuchServiceError: there is no such service.
         """
         service = self.service(name)
-        return snapshot_of(service, self.engine.tasks([service.id]), now)
+        return self._snapshot(service, self.engine.tasks([service.id]), now)
 
     def read_all(self, services: Sequence[Service], now: datetime) -> list[Snapshot]:
         """Return what there is to know of listed services, with one request for all their tasks."""
         tasks: dict[str, list[Raw]] = {service.id: [] for service in services}
         for task in self.engine.tasks(list(tasks)) if services else ():
             tasks.get(str(task.get("ServiceID")), []).append(task)
-        return [snapshot_of(service, tasks[service.id], now) for service in services]
+        return [self._snapshot(service, tasks[service.id], now) for service in services]
+
+    def _snapshot(self, service: Service, tasks: Sequence[Raw], now: datetime) -> Snapshot:
+        short = self._history_limit(now) <= 1
+        return replace(snapshot_of(service, tasks, now), forgetful=short or service.desired == 0)
+
+    def _history_limit(self, now: datetime) -> int:
+        """Return how many tasks of each slot the engine keeps; asked once in a while."""
+        if now - self._limit[0] > LIMIT_AGE:
+            cluster: Raw = {}
+            with suppress(DeployerError):
+                cluster = (self.engine.info().get("Swarm") or {}).get("Cluster") or {}
+            told = ((cluster.get("Spec") or {}).get("Orchestration") or {}).get("TaskHistoryRetentionLimit")
+            self._limit = now, DEFAULT_LIMIT if told is None else int(told)
+        return self._limit[1]
 
     def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
         """Ask the image's registry, through the engine, for the digest and the platforms of an image.

@@ -521,6 +521,84 @@ def test_a_failed_image_that_an_operator_puts_back_is_theirs_also_after_they_hav
     assert world.deploy("t3").outcome is Outcome.UPDATED
 
 
+@pytest.mark.parametrize("dies", [True, False])
+def test_what_the_engine_took_back_is_known_without_a_task_history(world, dies):
+    """Nothing of the Swarm tells of the digest on trial, and the message comes after the rollback."""
+    world.swarm.cluster.history_limit = 1
+    spec = world.spec()
+    spec["UpdateConfig"] = {"FailureAction": "rollback"}
+    read = world.swarm.service("web")
+    world.swarm.update_service(read["ID"], read["Version"]["Index"], spec, None)
+    world.push(2, crashing=True)
+    world.begin("t2")
+    world.wait(120)
+    assert (world.n(), world.status()) == (1, "rollback_completed")
+    if dies:
+        assert world.deploy("t2").outcome is Outcome.HELD
+    world.operator.scale("web", 2)
+    world.wait(600)
+    assert world.reconcile() == []
+    assert world.writes.count(2) == 1
+    world.push(3)
+    assert world.deploy("t3").outcome is Outcome.UPDATED
+
+
+@pytest.mark.parametrize("then", ["image", "scale", "stack deploy"])
+def test_a_rollback_by_hand_of_a_service_without_replicas_is_known(world, then):
+    world.operator.scale("web", 0)
+    world.wait(60)
+    stack = world.spec()
+    stack["TaskTemplate"]["ContainerSpec"]["Image"] = WEB
+    world.push(2)
+    assert world.deploy("t2").outcome is Outcome.UPDATED
+    if then == "stack deploy":
+        world.operator.deploy_stack(stack)  # the file says where to start anew, and means 2
+        assert world.reconcile() == []
+        world.push(3)
+        assert [report.outcome for report in world.reconcile()] == [Outcome.UPDATED]
+        return
+    world.operator.roll_back("web")
+    world.wait(1)
+    if then == "image":
+        world.operator.update("web", image=f"{WEB}@{digest(7)}")
+    else:
+        world.operator.scale("web", 1)
+    world.wait(60)
+    assert world.reconcile() == []
+    assert world.n() == (7 if then == "image" else 1)
+
+
+def test_a_version_that_was_left_by_hand_stays_away_after_a_newer_one_has_failed(world):
+    world.push(1, tag="1.0.0")
+    world.create(1, name="ver", tag="1.0.0", labels={"deployer.policy": "semver:*"})
+    world.operator.update("ver", image=f"{REPOSITORY}:1.0.0@{digest(5)}")
+    world.wait(60)
+    world.operator.update("ver", env={"A": "1"})
+    world.push(2, tag="1.1.0", crashing=True)
+    world.deploy("t2", "ver")
+    assert world.n("ver") == 5
+    assert world.reconcile() == []
+    assert world.n("ver") == 5
+
+
+def test_a_write_that_was_refused_is_no_trial(world):
+    world.operator.scale("web", 0)
+    world.wait(60)
+    world.push(2)
+    apply, refused = world.apply, []
+
+    def once(service, change, credentials):
+        if not refused:
+            refused.append(service)
+            world.operator.update("web", env={"A": "1"})
+        apply(service, change, credentials)
+
+    world.apply = once
+    assert world.deploy("t2").outcome is Outcome.UPDATED
+    assert world.n() == 2
+    assert refused
+
+
 def test_a_message_that_comes_after_the_way_back_names_the_image_that_failed(world):
     world.push(2, crashing=True)
     first = world.deploy("t2")

@@ -194,8 +194,9 @@ class MemoryEngine:
 
     def info(self) -> Json:
         """Answer `GET /info`."""
-        nodes = self.cluster.nodes
+        nodes, limit = self.cluster.nodes, {"TaskHistoryRetentionLimit": self.cluster.history_limit}
         swarm = {"LocalNodeState": "active", "ControlAvailable": True, "Nodes": len(nodes), "Managers": 1}
+        swarm["Cluster"] = {"Spec": {"Orchestration": limit}}
         return {"ServerVersion": "28.5.2", "Swarm": {**swarm, "NodeID": next(iter(nodes), "")}}
 
     # -- nodes -------------------------------------------------------------------------------------
