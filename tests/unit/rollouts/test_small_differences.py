@@ -142,6 +142,16 @@ def test_an_image_that_was_set_by_hand_stands(swarm):
     assert MOVED in report.reason
 
 
+def test_a_rollback_by_hand_does_not_wait_for_the_roll_out_that_it_ends(swarm):
+    runs = Runs(swarm)
+    runs.run()
+    swarm.push(WEB, digest(3))
+    runs.step(deployment_id="t2")
+    swarm.tick()
+    assert runs.step(deployment_id="t3", trigger="rollback", rollback=True).watch
+    assert swarm.image("web") == pinned(2)
+
+
 def test_what_comes_after_a_failure_is_a_recovery_and_what_comes_after_that_is_none(swarm):
     swarm.crashing = {digest(2)}
     runs = Runs(swarm)
