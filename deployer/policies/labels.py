@@ -169,16 +169,6 @@ def concerns(service: Service, pushed: Image) -> bool:
     return current.tag is not None and labels.policy.may_follow(current.tag, pushed.tag)
 
 
-def check(service: Service) -> None:
-    """Raise an error unless all labels of a service can be understood.
-
-    Raises:
-        LabelError: one cannot.
-    """
-    if problem := complaint(service):
-        raise LabelError(problem)
-
-
 def complaint(service: Service) -> str | None:
     """Return what is wrong with a service's labels, or None if all of them can be understood."""
     return ServiceLabels.parse(service.labels).problem

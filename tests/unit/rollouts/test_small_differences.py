@@ -13,6 +13,7 @@ from deployer.model.deployment import Again, Outcome, Request, RolloutMemory
 from deployer.model.image import Image
 from deployer.model.service import Manifest, State
 from deployer.model.snapshot import MOVED, Phase, Progress
+from deployer.reports.explain import explain
 from deployer.rollouts import batch, renewal, survey
 from deployer.rollouts.core import case_of
 from deployer.rollouts.decision import Found, Rules, Skip, Update, Wait
@@ -73,6 +74,12 @@ def test_what_is_held_without_a_push_is_told_with_the_image_that_runs(swarm):
 
 def test_an_event_for_a_service_that_has_gone_names_the_event(swarm):
     assert Runs(swarm).run("gone", event="e1").event == "e1"
+
+
+def test_what_is_pinned_to_a_digest_is_explained_by_the_rule_that_says_so(swarm):
+    swarm.create("web", f"{HOST}/team/web@{digest(1)}")
+    told = explain(Deployer(swarm, swarm, Rules(), clock=swarm.clock), "web")
+    assert (told.outcome, told.rule) == ("ignored", "there is a tag or digest to deploy")
 
 
 # -- after it has answered ----------------------------------------------------------------------------
@@ -137,6 +144,10 @@ def test_an_image_that_was_set_by_hand_stands(swarm):
     Runs(swarm).run()
     swarm.edit("web", Image=pinned(1))
     swarm.settle()
+    swarm.edit("web", Env=["A=1"])  # after which the engine itself does not tell it any more
+    swarm.settle()
+    for task in list(swarm.engine.cluster.tasks["id-web"].values())[:-1]:
+        del swarm.engine.cluster.tasks["id-web"][task.id]
     report = Runs(swarm).run(deployment_id="t2")
     assert report.outcome is Outcome.HELD
     assert MOVED in report.reason
@@ -209,6 +220,17 @@ def test_what_the_engine_went_back_from_is_in_the_ledger_too(swarm):
     swarm.crashing = {digest(2)}
     swarm.create("web", pinned(1), failure_action="rollback")
     Runs(swarm).run()
+    assert digest(2) in swarm.ledger().failures("web")
+
+
+def test_what_the_engine_went_back_from_is_known_by_the_deployment_where_the_engine_does_not_tell(swarm):
+    swarm.crashing = {digest(2)}
+    swarm.create("web", pinned(1), failure_action="rollback")
+    runs = Runs(swarm)
+    step = runs.step()
+    swarm.settle()
+    untold = replace(read(swarm), left=None)
+    assert isinstance(runs.deployer.step(untold, Request("t1", trigger="event"), step.watch), Again)
     assert digest(2) in swarm.ledger().failures("web")
 
 
