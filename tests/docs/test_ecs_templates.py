@@ -8,8 +8,11 @@ import pytest
 from cfnlint.api import ManualArgs, lint
 from cloudformation_lab import ROOT, statements, template, words
 
+from deployer import app
 from deployer.reports import ecs_checks
-from deployer.settings import Settings, variable
+from deployer.settings import Settings, load, variable
+from lab import wait_until
+from lab.aws import Aws
 
 TEMPLATE = ROOT / "deploy" / "ecs" / "cloudformation.yml"
 MODULE = ROOT / "deploy" / "ecs" / "terraform"
@@ -130,6 +133,74 @@ def test_the_ledger_outlives_the_stack():
     ledger = resources()["Ledger"]
     assert ledger["DeletionPolicy"] == ledger["UpdateReplacePolicy"] == "Retain"
     assert ledger["Properties"]["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
+
+
+# -- deployed ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory):
+    root = tmp_path_factory.mktemp("aws")
+    found = Aws(root / "aws", root / "aws.log")
+    found.start()
+    found.client("ecs").create_cluster(clusterName="prod")
+    yield found
+    found.kill()
+
+
+def stack(aws, name, text, parameters):
+    """Create a stack and wait for it; its outputs."""
+    given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+    cloudformation = aws.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=name, TemplateBody=text, Parameters=given, Capabilities=["CAPABILITY_IAM"]
+    )
+
+    def ended():
+        [found] = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        return None if found["StackStatus"].endswith("IN_PROGRESS") else found
+
+    found = wait_until(ended, 30, f"the stack {name}")
+    assert found["StackStatus"] == "CREATE_COMPLETE", found.get("StackStatusReason")
+    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+
+
+@pytest.mark.real
+def test_the_two_stacks_make_a_worker_whose_settings_are_right_and_which_updates_itself(aws, monkeypatch):
+    queues = stack(aws, "deployer", (ROOT / "deploy" / "cloudformation.yml").read_text(), {})
+    taken = {name: queues[name] for name in ("BridgePolicyArn", "WorkerPolicyArn", "OperatorPolicyArn")}
+    for name in ("EventsQueueUrl", "TaskQueueUrl"):
+        taken[name] = queues[name].replace("http:", "https:")
+    others = {
+        "ServedCluster": "prod",
+        "HostCluster": "prod",
+        "Image": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/deployer:latest",
+        "PassedRoleArns": "arn:aws:iam::123456789012:role/a,arn:aws:iam::123456789012:role/b",
+        "Subnets": "subnet-1",
+        "SecurityGroups": "sg-1",
+    }
+    # The emulator takes a number that is a parameter for a text.
+    text = TEMPLATE.read_text().replace("DesiredCount: !Ref Workers", "DesiredCount: 1")
+    outputs = stack(aws, "deployer-ecs", text, taken | others)
+    ecs = aws.client("ecs")
+    definition = ecs.describe_task_definition(taskDefinition="deployer-ecs-worker")["taskDefinition"]
+    worker = next(one for one in definition["containerDefinitions"] if one["name"] == "worker")
+    for pair in [*({"name": k, "value": v} for k, v in aws.environment.items()), *worker["environment"]]:
+        monkeypatch.setenv(pair["name"], pair["value"])
+    for cached in (load, app.ecs, app.deployer):
+        cached.cache_clear()
+    try:
+        settings, found = load(), app.deployer().target.services()
+        app.deployer().target.ledger()
+    finally:
+        for cached in (load, app.ecs, app.deployer):
+            cached.cache_clear()
+    assert settings.ecs_ledger == outputs["LedgerName"]
+    assert {one.name: one.untouchable for one in found} == {
+        "deployer-ecs-Worker": None,
+        "deployer-ecs-Beat": None,
+    }
+    assert {len(one.native.containers) for one in found if one.name.endswith("Worker")} == {2}
 
 
 # -- the Terraform module says the same ----------------------------------------------------------------------

@@ -102,6 +102,7 @@ resource "aws_ecs_service" "worker" {
   task_definition                    = aws_ecs_task_definition.worker_task.arn
   deployment_minimum_healthy_percent = 100 # two do the work of one without harm, so a new one comes first
   deployment_maximum_percent         = 200
+  depends_on                         = [aws_iam_role_policy_attachment.worker_role]
 
   deployment_circuit_breaker {
     enable   = true
