@@ -54,6 +54,7 @@ class Wait:
     what: str
     seconds: float | None = None
     patient: bool = False  # however long it takes
+    pre_job: str | None = None  # the digest that a job has been given that runs first
 
 
 Stop = Skip | Wait

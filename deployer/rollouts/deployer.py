@@ -22,16 +22,16 @@ from deployer.model.image import Image
 from deployer.model.service import LabelError, Service
 from deployer.model.snapshot import Phase, Snapshot
 from deployer.policies.labels import ServiceLabels
-from deployer.rollouts import ledger, prejob
+from deployer.rollouts import ledger
 from deployer.rollouts.carry_out import carry_out
 from deployer.rollouts.core import Core, case_of
 from deployer.rollouts.decision import Case, Found, Skip, Stop, Update, Wait
+from deployer.rollouts.first import run_first
 from deployer.rollouts.follow import FIRST_LOOK, follow, looked
 from deployer.rollouts.ledger.slots import Observer, give_slot_back, keep_slot, slots_full, take_slot
 from deployer.rollouts.pace import Pace
-from deployer.rollouts.ports import Change, Credentials
 from deployer.rollouts.rollback import tried_before
-from deployer.rollouts.rules import SETTLE, decide, leave_alone
+from deployer.rollouts.rules import SETTLE, decide
 from deployer.rollouts.waiting import next_wait
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,8 @@ class Deployer(Core):
         if stop:
             return self._stopped(case, stop)
         try:
-            waits = self._job_first(case, decision, credentials)
+            first = run_first(self, case, decision, credentials)
+            waits = self._stopped(case, first) if isinstance(first, Skip | Wait) else first
             if not waits:
                 self.remember(case)
                 if request.rollback and snapshot.service.image:  # the labels may be gone before the next look
@@ -190,7 +191,11 @@ class Deployer(Core):
         quiet = {what: s for what, s in case.request.waiting.items() if what.startswith(SETTLE)}
         waiting = {**({} if stop.what.startswith(SETTLE) else quiet), stop.what: before + seconds}
         return Again(
-            seconds, stop.reason, waiting=waiting, pre_job=case.request.pre_job, patient=stop.patient
+            seconds,
+            stop.reason,
+            waiting=waiting,
+            pre_job=stop.pre_job or case.request.pre_job,
+            patient=stop.patient,
         )
 
     def _without_way_back(self, case: Case, update: Update) -> Skip | None:
@@ -204,40 +209,6 @@ class Deployer(Core):
             return Skip(Outcome.HELD, text)
         if problem:
             log.warning("Service %s has no way back from this update: %s", service.name, problem)
-        return None
-
-    def _job_first(self, case: Case, update: Update, credentials: Credentials | None) -> Step | None:
-        """Have the command or the job of a label run the new image before the service does."""
-        snapshot, request, command = case.snapshot, case.request, case.labels.pre_command
-        if command and not request.rollback:
-            change = Change(update.state, update.image, update.manifest)
-            ran = self.target.run_first(snapshot.service, change, command)
-            return self._ran_first(case, update, prejob.in_time(ran, request, case.timeout), "its command")
-        name = case.labels.pre_job
-        if not name or request.rollback:
-            return None
-        job = self.other(snapshot.service, prejob.LABEL, name)
-        said = prejob.judge(job, update, request, self.rules)
-        if not isinstance(said, prejob.Run):
-            return self._ran_first(case, update, said, f"job {name}")
-        if stop := leave_alone(self.case(job, request)):
-            return self._stopped(case, replace(stop, reason=f"job {name}, which runs first: {stop.reason}"))
-        change = Change(said.state, update.image, update.manifest, request.force)
-        self.target.apply(job.service, change, credentials)
-        log.info("Job %s runs %s before service %s", name, update.image, snapshot.service.name)
-        begun = self._stopped(case, Wait(f"job {name} runs first", "pre-job"))
-        return replace(begun, pre_job=update.image.digest) if isinstance(begun, Again) else begun
-
-    def _ran_first(
-        self, case: Case, update: Update, said: prejob.Running | prejob.Failed | prejob.Done, who: str
-    ) -> Step | None:
-        match said:
-            case prejob.Failed(reason):
-                text = f"{who}, which runs first: {reason}"
-                self.remember_failure(case.snapshot, update.image.digest, text)
-                return self.report(case.snapshot, case.request, Outcome.FAILED, text)
-            case prejob.Running(count, what):
-                return self._stopped(case, Wait(f"{who} runs first ({count} complete)", what))
         return None
 
     # -- after the write ---------------------------------------------------------------------------

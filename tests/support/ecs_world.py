@@ -154,6 +154,28 @@ class EcsWorld:
         late = [one for one in survey.survey(self.deployer).behind if one.now]
         return [self.deploy(f"{one.service}-{one.wanted}", one.service, trigger="reconcile") for one in late]
 
+    def keep_no_service_deployments(self, *, refuse: bool) -> None:
+        """Have ECS know none, as an emulator that answers with empty lists, or not at all."""
+        answers = self.fake.region()._answers
+        lists = {
+            "ListServiceDeployments": "serviceDeployments",
+            "DescribeServiceDeployments": "serviceDeployments",
+            "DescribeServiceRevisions": "serviceRevisions",
+        }
+        for action, member in lists.items():
+            answers[action] = lambda members, member=member: {member: []}  # type: ignore[misc]
+        for action in ["StopServiceDeployment", *(lists if refuse else ())]:
+            del answers[action]
+        described = answers["DescribeServices"]
+
+        def plain(members: Any) -> Any:
+            answer = described(members)
+            for service in answer["services"]:
+                service.pop("currentServiceRevisions", None)
+            return answer
+
+        answers["DescribeServices"] = plain
+
     # -- how it stands
 
     def snapshot(self, name: str = "web"):

@@ -11,12 +11,13 @@ from deployer.model.image import Image
 from deployer.model.service import Service
 from deployer.model.snapshot import MOVED, Left, Phase, Progress, Snapshot
 from deployer.targets.ecs import progress
-from deployer.targets.ecs.names import moment
+from deployer.targets.ecs.names import moment, seconds
 from deployer.targets.ecs.place import Place
 from deployer.targets.ecs.progress import Fate, assess, digest_in, digest_run, failed_one
 from deployer.targets.ecs.service import Raw, Unit, image_in, resolved
 
 LAG = 30.0  # seconds for which ECS's answers may be older than a write that it has confirmed
+YOUNG = 120.0  # seconds for which a service's description may not know of its newest deployment
 FORMER = 10  # deployments of the past that are looked at for a way back
 
 
@@ -94,10 +95,15 @@ def _fate(seen: _Look, fates: Sequence[Raw]) -> Fate:
     elif not status and (failed := failed_one(unit.raw)):
         left = str(failed.get("taskDefinition"))
     switched = unit.revision is None or left != unit.revision.arn
-    fate = Fate(raw, left if switched else None, switched=switched)
+    fate = Fate(raw, left if switched else None, switched=switched, young=_is_young(raw, seen.now))
     if _is_troubled(unit, fate):
         return replace(fate, stopped=place.tasks(seen.name, "STOPPED"))
     return fate
+
+
+def _is_young(fate: Raw, now: datetime) -> bool:
+    times = [seconds(fate.get(name)) for name in ("createdAt", "updatedAt", "finishedAt", "stoppedAt")]
+    return now.timestamp() - max(times) < YOUNG
 
 
 def _is_troubled(unit: Unit, fate: Fate) -> bool:

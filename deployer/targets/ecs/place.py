@@ -11,7 +11,7 @@ from typing import Any
 
 from deployer.errors import AccessDeniedError, TemporaryError
 from deployer.targets.ecs import tags
-from deployer.targets.ecs.api import Api
+from deployer.targets.ecs.api import Api, Refused
 from deployer.targets.ecs.cluster import Cluster
 from deployer.targets.ecs.names import family_of, last, seconds
 from deployer.targets.ecs.service import Raw, Revision
@@ -22,6 +22,7 @@ AT_ONCE = 10  # services that one DescribeServices takes
 MOST_REVISIONS = 20  # that one DescribeServiceRevisions takes
 MOST_TASKS = 100  # that one DescribeTasks takes
 KEPT_REVISIONS = 2000
+_UNKNOWN = {"UnsupportedFeatureException", "InvalidAction"}
 
 
 @dataclass
@@ -133,10 +134,18 @@ class Place:
     # -- deployments
 
     def fates(self, service: str) -> list[Raw]:
-        """Return the service deployments of a service, the newest first, as a list has them."""
-        answer = self.api.call(
-            "ListServiceDeployments", cluster=self.cluster.name, service=service, maxResults=100
-        )
+        """Return the service deployments of a service, the newest first, as a list has them.
+
+        Empty where ECS, or an emulator of it, keeps none.
+        """
+        try:
+            answer = self.api.call(
+                "ListServiceDeployments", cluster=self.cluster.name, service=service, maxResults=100
+            )
+        except Refused as fault:
+            if fault.code in _UNKNOWN:
+                return []  # the list of deployments in the service's description has to do
+            raise
         found = list(answer.get("serviceDeployments") or ())
         return sorted(found, key=lambda one: seconds(one.get("createdAt")), reverse=True)
 

@@ -26,6 +26,7 @@ class Fate:
     left: str | None = None  # the revision that ECS, or a person, has gone back from
     stopped: Sequence[Raw] = ()  # tasks that tell why
     switched: bool = True  # a rollback shows in the service's description
+    young: bool = True  # so new that the service's description may not know of it yet
 
     @property
     def status(self) -> str:
@@ -47,7 +48,7 @@ class Fate:
         """Return whether the description of a service knows of it: ECS's answers are not of one moment."""
         known = {one.get("arn") for one in service.get("currentServiceRevisions") or ()}
         back = (self.raw.get("rollback") or {}).get("serviceRevisionArn")
-        return not known or self.target is None or bool(known & {self.target, back})
+        return not known or self.target is None or not self.young or bool(known & {self.target, back})
 
     def went_back(self, unit: Unit) -> bool:
         """Return whether the newest word is on a rollback, under way or ended; our own way back is none."""

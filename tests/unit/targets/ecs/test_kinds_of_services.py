@@ -1,14 +1,16 @@
 """Services of every kind that ECS has, and what may be asked of none."""
 
 from collections import Counter
+from datetime import timedelta
 
 import pytest
-from ecs_world import MANAGED, REPOSITORY, EcsWorld, container, digest, pinned
+from ecs_world import BREAKER, MANAGED, ONLY_BREAKS, REPOSITORY, EcsWorld, container, digest, pinned
 
 from deployer.model.deployment import Again, Outcome, Request
 from deployer.model.image import Image
 from deployer.policies.labels import concerns
 from deployer.reports.explain import explain
+from deployer.rollouts.renewal import refresh
 from deployer.targets.ecs.cluster import Cluster
 from lab.ecs.operators import Operator
 
@@ -243,3 +245,45 @@ def test_24_explain_tells_where_each_label_comes_from(world):
     assert step.note == (
         "deployer.policy=semver:^1.2: dockerLabels of container app; deployer.settle=2s: tag of the service"
     )
+
+
+@pytest.mark.parametrize("settings", [BREAKER, ONLY_BREAKS, {}], ids=["breaker", "breaks only", "none"])
+@pytest.mark.parametrize("lists", ["empty lists", "no such action"])
+def test_without_service_deployments_the_list_in_the_services_description_has_to_do(settings, lists):
+    world = EcsWorld(rollout_timeout=60)
+    world.keep_no_service_deployments(refuse=lists == "no such action")
+    world.create(deploymentConfiguration=settings)
+    world.push(2)
+    assert world.deploy("two").outcome is Outcome.UPDATED
+    world.push(3, behaviour="crash")
+    report = world.deploy("bad")
+    assert report.outcome is Outcome.ROLLED_BACK
+    assert "exited with code 7" in report.reason
+    assert (world.images(), world.revision()) == ([pinned(2)], "web:2")
+    world.store.write_ledger(world.store.ledger(), {})
+    world.wait(300)
+    assert world.deploy("again").outcome is Outcome.HELD
+    world.push(4)
+    assert world.deploy("four").outcome is Outcome.UPDATED
+
+
+def test_a_look_at_a_service_that_stands_asks_ecs_three_things(world):
+    world.create()
+    world.push(2)
+    world.deploy("two")
+    world.snapshot()
+    world.forget_calls()
+    world.snapshot()
+    assert sorted(action for action, _ in world.fake.calls) == [
+        "DescribeServices",
+        "DescribeTaskDefinition",
+        "ListServiceDeployments",
+    ]
+
+
+def test_nothing_is_renewed_for_services_whose_execution_role_pulls(world):
+    world.create()
+    world.wait(20 * 3600)
+    world.forget_calls()
+    assert refresh(world.deployer, timedelta(hours=1)) == []
+    assert not WRITES & {action for action, _ in world.fake.calls}
