@@ -65,6 +65,8 @@ class Aws(Server):
         self._log = log
         self._numbers = itertools.count(1)
         self.module = "ministack"  # what is run
+        # It starts containers for some services; of an engine that is nowhere unless somebody says.
+        self.containers = {"DOCKER_HOST": "unix:///nonexistent"}
         self.port = free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.environment = {
@@ -93,7 +95,7 @@ class Aws(Server):
         settings = {
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(self.port),
-            "DOCKER_HOST": "unix:///nonexistent",  # it would start containers for some services
+            **self.containers,
             "MINISTACK_ACCOUNT_ID": ACCOUNT,
             "MINISTACK_REGION": REGION,
             "PERSIST_STATE": "1",

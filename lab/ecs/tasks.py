@@ -84,13 +84,13 @@ class Tasks:
         service, started_by = members.get("serviceName"), members.get("startedBy")
         if service and started_by:
             raise invalid("Only one of serviceName and startedBy can be given.")
-        if service and self._world.place.service(service) not in cluster.services:
+        if service and service not in cluster.services:  # by name alone, as it is documented
             raise Refusal("ServiceNotFoundException", "Service not found.")
         found = [
             task.arn
             for task in cluster.tasks.values()
             if task.desired == desired
-            and (not service or task.group == f"service:{self._world.place.service(service)}")
+            and (not service or task.group == f"service:{service}")
             and (not started_by or task.started_by == started_by)
             and members.get("family") in (None, task.definition.rpartition("/")[2].partition(":")[0])
         ]

@@ -199,11 +199,12 @@ class Place:
         They tell why a deployment failed. Whether it did is known without them.
 
         Args:
-            service: its name.
+            service: its name or ARN.
             status: RUNNING for those that should run, STOPPED for those of the last hour.
         """
         cluster = self.cluster.name
-        asked = {"serviceName": service, "desiredStatus": status, "maxResults": MOST_TASKS}
+        # ListTasks takes names alone.
+        asked = {"serviceName": last(service), "desiredStatus": status, "maxResults": MOST_TASKS}
         try:
             arns = self.api.call("ListTasks", cluster=cluster, **asked).get("taskArns") or []
             found = self.api.call("DescribeTasks", cluster=cluster, tasks=arns) if arns else {}
