@@ -117,8 +117,9 @@ class Settings(BaseSettings):
     )
     assume_roles: Annotated[tuple[Role, ...], NoDecode, values.text_by(roles)] = Field(
         (),
-        description="roles to assume for ECR, `<account>=<ARN>` or `<account>=<ARN>?external-id=<id>`, "
-        "separated by white space or commas; other accounts are asked with our own credentials",
+        description="roles to assume for ECR and ECS, `<account>=<ARN>` or "
+        "`<account>=<ARN>?external-id=<id>`, separated by white space or commas; other accounts are asked "
+        "with our own credentials",
     )
     logins: Annotated[SecretStr, values.secret_by(parse_logins)] | None = Field(
         None,
