@@ -124,29 +124,27 @@ class LoopCheck:
         self._asked_at = None
 
 
-def silence(seconds: Callable[[], float]) -> Check:
-    """Return a check that SQS has not been silent for too long.
+def bounded(seconds: Callable[[], float], most: float, what: str) -> Check:
+    """Return a check that something does not take too long.
 
     Args:
-        seconds: how long the poll under way has been waiting, with its retries.
+        seconds: how long it has taken so far.
+        most: seconds that it may take.
+        what: the words for it, before the time.
     """
 
     def check() -> str | None:
-        waited = seconds()
-        return f"SQS has not answered for {waited:.0f} s" if waited > SILENCE else None
+        taken = seconds()
+        return f"{what} for {taken:.0f} s" if taken > most else None
 
     return check
+
+
+def silence(seconds: Callable[[], float]) -> Check:
+    """Return a check that SQS has not been silent for too long: the poll under way, with its retries."""
+    return bounded(seconds, SILENCE, "SQS has not answered")
 
 
 def stuck(seconds: Callable[[], float]) -> Check:
-    """Return a check that no task runs for so long that it will not end.
-
-    Args:
-        seconds: how long the oldest one has been running.
-    """
-
-    def check() -> str | None:
-        running = seconds()
-        return f"a task has been running for {running:.0f} s" if running > LONGEST_TASK else None
-
-    return check
+    """Return a check that no task, of which the oldest counts, runs for so long that it will not end."""
+    return bounded(seconds, LONGEST_TASK, "a task has been running")

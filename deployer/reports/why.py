@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from deployer.errors import DeployerError
 from deployer.model.deployment import Outcome, Request
@@ -93,13 +94,8 @@ def no_way_back(core: Core, case: Case, update: Update) -> str | None:
 
 def _stop(core: Core, look: Snapshot, ledger: Ledger, newer: tuple[Image, Manifest] | None) -> Stop | None:
     case = core.case(look, Request("-", trigger="reconcile"), ledger)
-    for _, stop in questions(case):
-        if stop:
-            return stop
-    for _, stop in answers(Found(case, *newer)) if newer else ():
-        if stop:
-            return stop
-    return None
+    after = answers(Found(case, *newer)) if newer else ()
+    return next((stop for _, stop in chain(questions(case), after) if stop), None)
 
 
 def kind_of(stop: Stop) -> str:
