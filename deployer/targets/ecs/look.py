@@ -66,7 +66,7 @@ def look(place: Place, service: Service, now: datetime) -> Snapshot:
         ours=unit.ours,
         rolled_back=fate.went_back(unit),
         left=left,
-        former_images=tuple(_former(seen, known)),
+        former_images=tuple(_former(seen, service, known)),
         lag=LAG,
     )
 
@@ -165,25 +165,24 @@ def _digest(seen: _Look, known: Sequence[Raw]) -> str | None:
     if image is None or image.digest or unit.revision is None:
         return None
     lead, arn = unit.containers[0], unit.revision.arn
-    for one in known:
-        if one.get("taskDefinition") == arn and (digest := digest_in(one, lead)):
-            return digest
-    return digest_run(seen.place.tasks(seen.name, "RUNNING"), arn, lead)
+    # Each deployment of a revision resolves the tag anew: the newest one is what runs, or will.
+    mine = [one for one in known if one.get("taskDefinition") == arn]
+    newest: Raw = max(mine, key=lambda one: seconds(one.get("createdAt")), default={})
+    return digest_in(newest, lead) or digest_run(seen.place.tasks(seen.name, "RUNNING"), arn, lead)
 
 
-def _former(seen: _Look, known: Sequence[Raw]) -> Iterator[str]:
+def _former(seen: _Look, service: Service, known: Sequence[Raw]) -> Iterator[str]:
     """Yield the images that ran before, newest first, with their digests."""
-    unit, current = seen.unit, seen.service.image
-    arn = unit.revision.arn if unit.revision else ""
+    unit, current = seen.unit, service.image
+    if current is None:
+        return
     for one in known:
-        if one.get("taskDefinition") == arn or current is None:
-            continue
         texts = {
             str(each.get("containerName")): str(each.get("image"))
             for each in one.get("containerImages") or ()
         }
         image = Image.find(texts.get(unit.containers[0]))
         digest = digest_in(one, unit.containers[0])
-        if image and image.same_repository(current) and (digest or image.digest):
-            tag = image.tag or current.tag
-            yield str(replace(image, tag=tag, digest=image.digest or digest))
+        found = image and replace(image, tag=image.tag or current.tag, digest=image.digest or digest)
+        if found and found.digest not in {None, current.digest} and found.same_repository(current):
+            yield str(found)

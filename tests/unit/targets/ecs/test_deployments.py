@@ -347,3 +347,17 @@ def test_a_revision_that_a_person_makes_from_ours_with_its_tags_is_theirs(world)
         world.operator.definition(world.revision())["containerDefinitions"][0]["environment"]
         == app["environment"]
     )
+
+
+def test_what_a_tag_meant_before_somebody_forced_a_deployment_is_a_way_back():
+    world = EcsWorld(rollout_timeout=60)
+    world.create()
+    world.push(2, behaviour="missing")
+    world.operator.force("web")  # which takes the tag for what it means now
+    world.wait(5)
+    assert world.snapshot().service.image.digest == digest(2)
+    world.push(3, behaviour="crash")
+    report = world.deploy("three", limit=500)
+    assert report.outcome is Outcome.ROLLED_BACK
+    assert world.snapshot().service.image.digest == digest(1)
+    assert {task["containers"][0]["imageDigest"] for task in world.operator.tasks("web")} == {digest(1)}
