@@ -108,15 +108,28 @@ class Place:
         raw = answer["taskDefinition"]
         return self.cache.put(Revision(str(raw["taskDefinitionArn"]), raw, tags.read(answer.get("tags"))))
 
-    def newest(self, family: str) -> Revision | None:
-        """Return the newest revision of a family to which a service may be pointed."""
+    def family(self, family: str) -> Iterator[str]:
+        """Yield the ARNs of the revisions of a family to which a service may be pointed, newest first."""
         # The prefix of a family begins other families' names, too.
         for arn in self._pages(
             "ListTaskDefinitions", "taskDefinitionArns", familyPrefix=family, status="ACTIVE", sort="DESC"
         ):
             if family_of(str(arn)) == family:
-                return self.revision(str(arn))
-        return None
+                yield str(arn)
+
+    def newest(self, family: str) -> Revision | None:
+        """Return the newest revision of a family to which a service may be pointed."""
+        return next((self.revision(arn) for arn in self.family(family)), None)
+
+    def running(self, family: str) -> set[str]:
+        """Return the revisions of a family of which tasks run in the cluster, a service's or others."""
+        arns = list(self._pages("ListTasks", "taskArns", cluster=self.cluster.name, family=family))
+        found: set[str] = set()
+        for start in range(0, len(arns), MOST_TASKS):
+            some = arns[start : start + MOST_TASKS]
+            answer = self.api.call("DescribeTasks", cluster=self.cluster.name, tasks=some)
+            found |= {str(one["taskDefinitionArn"]) for one in answer.get("tasks") or ()}
+        return found
 
     def register(self, members: Mapping[str, Any], tagged: Mapping[str, str]) -> Revision:
         """Register a revision and return what ECS has made of it."""

@@ -1,0 +1,81 @@
+"""Takes revisions out of use that nobody needs: ours, which nothing runs and nothing may go back to.
+
+A revision that is out of use still runs where it does, but no service can be pointed to it again. So one is
+taken only if nothing speaks for it, and never one of somebody else's unless a person asks for all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from deployer.errors import BusyError, NoSuchServiceError
+from deployer.model.service import Service
+from deployer.targets.ecs.names import family_of, last
+from deployer.targets.ecs.place import Place
+from deployer.targets.ecs.service import Unit, record_in
+
+log = logging.getLogger(__name__)
+
+
+def prunable(places: Sequence[Place], service: Service, keep: int, *, every: bool = False) -> list[str]:
+    """Return the revisions of a service's family that nobody needs, oldest first.
+
+    Args:
+        places: all clusters that are served; what any of them uses stays.
+        service: as it was read.
+        keep: how many of the newest stay whatever they are.
+        every: also those that others have registered, and that other services have run.
+
+    Raises:
+        NoSuchServiceError: its cluster is not served here.
+    """
+    unit: Unit = service.native
+    place = next((one for one in places if one.cluster == unit.cluster), None)
+    if place is None:
+        raise NoSuchServiceError(f"service {service.name} is in none of the clusters that are served here")
+    if unit.revision is None or service.rolling:
+        return []  # after success only
+    family = family_of(unit.revision.arn)
+    used = _used(places, unit, family)
+    found = []
+    for number, arn in enumerate(place.family(family)):
+        if number >= keep and arn not in used and (every or _is_ours(place, unit, arn)):
+            found.append(arn)
+    return found[::-1]
+
+
+def _used(places: Sequence[Place], unit: Unit, family: str) -> set[str]:
+    """Return the revisions of a family that something runs, or may go back to."""
+    used = set()
+    for place in places:
+        used |= place.running(family)
+        for raw in place.services(place.service_arns()):
+            used |= {str(one.get("taskDefinition")) for one in (raw, *(raw.get("deployments") or ()))}
+    if unit.revision and unit.record.former:
+        used.add(f"{unit.revision.arn.rpartition('/')[0]}/{unit.record.former}")
+    return used
+
+
+def _is_ours(place: Place, unit: Unit, arn: str) -> bool:
+    record = record_in(place.revision(arn, fresh=False), unit)
+    return bool(record.state.task) and not record.foreign
+
+
+def prune(places: Sequence[Place], service: Service, keep: int, *, every: bool = False) -> list[str]:
+    """Take those revisions out of use, one by one, as far as ECS's quota for registrations has room.
+
+    Returns:
+        Those that were taken out of use, as `family:revision`.
+    """
+    gone: list[str] = []
+    for arn in prunable(places, service, keep, every=every):
+        unit: Unit = service.native
+        place = next(one for one in places if one.cluster == unit.cluster)
+        try:
+            place.deregister(arn)
+        except BusyError as fault:
+            log.info("The other revisions of %s stay for now: %s", family_of(arn), fault)
+            break
+        gone.append(last(arn))
+    return gone
