@@ -66,7 +66,7 @@ class _Batch(AskedOnce):
 
 
 @dataclass(frozen=True)
-class Begun:
+class FirstLook:
     """The result of one service's first look."""
 
     service: Service
@@ -74,7 +74,7 @@ class Begun:
     step: Again | None  # its roll-out has begun; None: it shall be looked at by itself, from the start
 
 
-def begin(deployer: Deployer, services: Sequence[Service], requests: Sequence[Request]) -> list[Begun]:
+def begin(deployer: Deployer, services: Sequence[Service], requests: Sequence[Request]) -> list[FirstLook]:
     """Make the first looks at services, and the writes that follow from them.
 
     What does not lead to a roll-out, whatever the reason, is left to a look of its own.
@@ -89,7 +89,9 @@ def begin(deployer: Deployer, services: Sequence[Service], requests: Sequence[Re
     try:
         snapshots = deployer.target.read_all(services, deployer.clock())
     except DeployerError:
-        return [Begun(service, request, None) for service, request in zip(services, requests, strict=True)]
+        return [
+            FirstLook(service, request, None) for service, request in zip(services, requests, strict=True)
+        ]
     batch = replace(deployer, target=_Batch(deployer.target), registry=ListedOnce(deployer.registry))
     _remember(batch, snapshots)
     until = time.monotonic() + PART_SECONDS
@@ -107,7 +109,7 @@ def begin(deployer: Deployer, services: Sequence[Service], requests: Sequence[Re
                     until = 0.0  # the next one would have to wait as long
                 except Exception:  # its own look says what is wrong, and no other service has to suffer
                     log.debug("Left to a look of its own", exc_info=True)
-        found.append(Begun(snapshot.service, request, step))
+        found.append(FirstLook(snapshot.service, request, step))
     return found
 
 

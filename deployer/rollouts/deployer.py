@@ -221,7 +221,7 @@ class Deployer(Core):
             case = replace(case, put_back=False)
         self.remember(case)
         if state.by == "rollback" and state.task == watch.task and not (watch.going_back or request.rollback):
-            # Begun by a look that nobody remembers.
+            # FirstLook by a look that nobody remembers.
             tried = tried_before(state) if remembered is None else watch.image
             watch = replace(watch, image=tried, watched=0.0, going_back=state.reason or "rolled back")
         step = carry_out(self, case, watch, follow(case, watch))

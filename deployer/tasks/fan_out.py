@@ -79,7 +79,7 @@ def _send_parts(pushed: Deploy, others: Sequence[Sequence[Service]], place: int,
     _dispatch(outgoing)
 
 
-def _send_begun(pushed: Deploy, looks: Sequence[batch.Begun], place: int, count: int) -> None:
+def _send_begun(pushed: Deploy, looks: Sequence[batch.FirstLook], place: int, count: int) -> None:
     """Let each service's deployment go on as a task of its own."""
     outgoing = SendBatch()
     for number, look in enumerate(looks):

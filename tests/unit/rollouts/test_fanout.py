@@ -69,9 +69,9 @@ def test_together_leads_to_what_one_by_one_leads_to(kinds, width, frozen):
         if together:
             looks = go_together(swarm, deployer)
         else:
-            looks = [batch.Begun(s, wanted(s), None) for s in swarm.services()]
+            looks = [batch.FirstLook(s, wanted(s), None) for s in swarm.services()]
             looks = [
-                batch.Begun(
+                batch.FirstLook(
                     look.service, look.request, step if isinstance(step, Again) and step.watch else None
                 )
                 for look in looks
