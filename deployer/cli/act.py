@@ -163,7 +163,7 @@ def reconcile(dry_run: bool, as_json: bool) -> None:
         return
     from deployer import app
     from deployer.cli.views import render
-    from deployer.rollouts.survey import survey
+    from deployer.rollouts.fleet.survey import survey
 
     found = survey(app.deployer())
     if as_json:

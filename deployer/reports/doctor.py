@@ -15,9 +15,9 @@ from deployer.model.service import Service
 from deployer.policies.labels import ServiceLabels, misplaced
 from deployer.reports.finding import Finding, Findings, Level, brief_of
 from deployer.rollouts.core import Core
+from deployer.rollouts.fleet.survey import asked_once, side_by_side
 from deployer.rollouts.ledger import NAME
 from deployer.rollouts.ledger.loss import contents
-from deployer.rollouts.survey import asked_once, side_by_side
 
 CLOCK_WARN, CLOCK_FAIL = 30.0, 240.0  # seconds; AWS refuses signatures that are 5 minutes off
 

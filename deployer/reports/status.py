@@ -12,9 +12,9 @@ from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import Phase, Snapshot
 from deployer.reports.why import KINDS, Why, reasons
 from deployer.rollouts.core import Core
+from deployer.rollouts.fleet.survey import asked_once, newest, side_by_side
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.memory import known_failures
-from deployer.rollouts.survey import asked_once, newest, side_by_side
 
 NO_WORKER = Why("no-worker", "no worker answers, so nobody updates it (`celery -A deployer worker`)")
 

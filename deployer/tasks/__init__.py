@@ -18,7 +18,7 @@ from deployer.errors import DeployerError, DeploymentFailedError
 from deployer.model.deployment import Outcome, Report, Request
 from deployer.observability import metrics
 from deployer.observability.logs import about
-from deployer.rollouts import renewal, survey
+from deployer.rollouts.fleet import renewal, survey
 from deployer.rollouts.ledger.turns import take_turn
 from deployer.tasks import worker
 from deployer.tasks.again import again_later, leave, note_fault, send_back

@@ -14,7 +14,7 @@ from deployer.model.deployment import Request
 from deployer.model.service import Service
 from deployer.observability import metrics
 from deployer.policies.labels import concerns
-from deployer.rollouts import batch
+from deployer.rollouts.fleet import batch
 from deployer.tasks.message import DeploymentMessage, PartMessage, task_id
 from deployer.triggers.verdict import Deploy
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from deployer.errors import DeployerError, NoSuchServiceError
 from deployer.model.image import Image
 from deployer.model.service import Service
-from deployer.rollouts import ledger, survey
+from deployer.rollouts import ledger
+from deployer.rollouts.fleet import survey
 from deployer.rollouts.ledger.slots import SLOT
 from deployer.targets.swarm.memory.operators import Resolve
 from deployer.targets.swarm.target import SwarmTarget

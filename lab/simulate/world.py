@@ -15,9 +15,9 @@ from deployer.model.deployment import Again, Outcome, Report, Request
 from deployer.model.image import Image
 from deployer.model.service import Manifest, Service
 from deployer.policies.labels import concerns
-from deployer.rollouts import renewal, survey
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.fleet import renewal, survey
 from deployer.rollouts.ledger import trials
 from deployer.rollouts.ledger.slots import Observer
 from deployer.rollouts.ports import Change, Credentials

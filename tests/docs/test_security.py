@@ -24,9 +24,9 @@ from deployer.model.deployment import Outcome, Report, Request, RolloutMemory
 from deployer.model.image import Image
 from deployer.model.service import STATE_PREFIX, State
 from deployer.reports import history, status
-from deployer.rollouts import renewal, survey
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.fleet import renewal, survey
 from deployer.rollouts.ledger import set_freeze
 from deployer.rollouts.ports import Credentials
 from deployer.testing import FakeSwarm

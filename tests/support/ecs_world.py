@@ -11,9 +11,9 @@ from deployer.model.deployment import Again, Report, Request
 from deployer.model.image import Image
 from deployer.model.service import Manifest
 from deployer.policies.ranking import Tag
-from deployer.rollouts import survey
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.fleet import survey
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.ledger.slots import Observer
 from deployer.rollouts.ports import Credentials

@@ -8,9 +8,9 @@ from deployer.errors import NotFoundError
 from deployer.model.deployment import Report, Request
 from deployer.model.image import Image
 from deployer.policies.ranking import Tag
-from deployer.rollouts import survey
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.fleet import survey
 from deployer.rollouts.ledger.slots import Observer
 from deployer.rollouts.ports import Credentials
 from deployer.targets.swarm.memory import MemoryEngine, Operator, service_spec

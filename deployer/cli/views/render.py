@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from deployer.reports.explain import Explanation
     from deployer.reports.finding import Finding
-    from deployer.rollouts.survey import Survey
+    from deployer.rollouts.fleet.survey import Survey
 
 
 def behind_table(survey: Survey, width: int) -> tuple[Text, ...]:

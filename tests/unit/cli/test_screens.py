@@ -21,8 +21,8 @@ from deployer.reports.finding import Finding
 from deployer.reports.history import Entry, Wanted
 from deployer.reports.status import NO_WORKER, Last, ServiceStatus
 from deployer.reports.why import Why
+from deployer.rollouts.fleet.survey import Outdated, Survey
 from deployer.rollouts.ledger import Hold
-from deployer.rollouts.survey import Outdated, Survey
 
 SCREENS = Path(__file__).parent / "screens"
 HOST = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"

@@ -18,10 +18,10 @@ from deployer.registries import credentials as registry_module
 from deployer.registries.credentials import Registries
 from deployer.reports import doctor
 from deployer.reports.status import survey
-from deployer.rollouts import renewal
-from deployer.rollouts import survey as catchup
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.fleet import renewal
+from deployer.rollouts.fleet import survey as catchup
 from deployer.rollouts.ports import Credentials
 from deployer.targets.swarm import client as swarm_module
 from deployer.targets.swarm.engine import Answer

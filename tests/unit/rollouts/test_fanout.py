@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from deployer.errors import TemporaryError
 from deployer.model.deployment import Again, Outcome, Request
 from deployer.model.service import Service
-from deployer.rollouts import batch
-from deployer.rollouts.batch import PART_SERVICES, PART_TASKS, begin, parts
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.fleet import batch
+from deployer.rollouts.fleet.batch import PART_SERVICES, PART_TASKS, begin, parts
 from deployer.rollouts.ledger import set_freeze
 from deployer.testing import FakeSwarm
 

@@ -7,7 +7,8 @@ from world import REPOSITORY, WEB, World, digest
 
 from deployer.model.deployment import Again, Outcome, Report, Request
 from deployer.reports import doctor
-from deployer.rollouts import ledger, renewal
+from deployer.rollouts import ledger
+from deployer.rollouts.fleet import renewal
 from deployer.rollouts.ledger import Failure
 from deployer.rollouts.ledger.slots import SLOT
 

@@ -14,9 +14,9 @@ from deployer.model.image import Image
 from deployer.policies.labels import concerns
 from deployer.reports import doctor, status
 from deployer.reports.explain import explain
-from deployer.rollouts import renewal, survey
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.fleet import renewal, survey
 from deployer.rollouts.ledger import set_hold
 from deployer.rollouts.ports import Credentials
 from deployer.testing import FakeSwarm

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from deployer.model.deployment import Again, Outcome, Request
-from deployer.rollouts import renewal, survey
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.fleet import renewal, survey
 from deployer.rollouts.ledger import set_freeze
 from deployer.rollouts.ledger.slots import Observer
 from deployer.rollouts.ports import Credentials

@@ -6,9 +6,9 @@ from in_memory import digest
 
 from deployer.errors import TemporaryError
 from deployer.reports import status
-from deployer.rollouts import survey
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.fleet import survey
 from deployer.testing import FakeSwarm
 
 

@@ -10,7 +10,7 @@ from deployer.model.deployment import Again, Outcome, Request
 from deployer.model.image import Image
 from deployer.policies.labels import concerns
 from deployer.reports.explain import explain
-from deployer.rollouts.renewal import refresh
+from deployer.rollouts.fleet.renewal import refresh
 from deployer.targets.ecs.cluster import Cluster
 from lab.ecs.operators import Operator
 

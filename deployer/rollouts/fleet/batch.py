@@ -19,8 +19,8 @@ from deployer.model.snapshot import Snapshot, listed
 from deployer.observability.logs import about
 from deployer.rollouts.core import Core
 from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.fleet.once import AskedOnce, ListedOnce
 from deployer.rollouts.ledger import Ledger
-from deployer.rollouts.once import AskedOnce, ListedOnce
 
 log = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import Snapshot, listed
 from deployer.rollouts.core import Core, case_of
 from deployer.rollouts.decision import Found, Skip, Stop, Update
+from deployer.rollouts.fleet.once import AskedOnce, ListedOnce
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.memory import known_failures
-from deployer.rollouts.once import AskedOnce, ListedOnce
 from deployer.rollouts.rules import SETTLE, choose, decide
 
 S = TypeVar("S")

@@ -1,0 +1,1 @@
+"""All services at once: the batch of a push, the survey of who is behind, the renewal of credentials."""
