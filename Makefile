@@ -6,9 +6,9 @@ PYTHON := .venv/bin/python
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-demo: ## watch a push become a roll-out on a real Swarm (KEEP=1 leaves it running)
+demo: ## watch a push become a roll-out on a real Swarm (KEEP=1 leaves it running; TARGET=ecs for ECS)
 	@lab/setup.sh demo
-	@$(PYTHON) -m lab.demo $(if $(KEEP),--keep)
+	@$(PYTHON) -m $(if $(filter ecs,$(TARGET)),lab.ecs.demo,lab.demo) $(if $(KEEP),--keep)
 
 test: setup lint unit simulate real ## everything: lint, types, imports, unit tests, end-to-end tests on the real parts
 

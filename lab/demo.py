@@ -7,13 +7,16 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from lab import HOST, Process, wait_until
 from lab.playground import Playground
 
+P = TypeVar("P", bound=Playground)
 IMAGE = "team/web:latest"
 PORT = 8080
 BOLD, DIM, GREEN, PLAIN = ("\033[1m", "\033[2m", "\033[32m", "\033[0m") if sys.stdout.isatty() else ("",) * 4
@@ -52,17 +55,19 @@ def stamp_of(process: Process, pattern: str) -> datetime | None:
     return None
 
 
-def tell_steps(processes: dict[str, Process], begun: datetime) -> None:
+def tell_steps(
+    processes: dict[str, Process], begun: datetime, steps: Sequence[tuple[str, str, str]] = STEPS
+) -> None:
     """Print the way of the event while it goes it."""
-    for name, pattern, meaning in STEPS:
+    for name, pattern, meaning in steps:
         process = processes[name]
         wait_until(partial(stamp_of, process, pattern), 60, meaning)
         moment = stamp_of(process, pattern) or begun
         say(f"  {GREEN}+{(moment - begun).total_seconds():6.3f} s{PLAIN}  {meaning}")
 
 
-def tell(lab: Playground) -> int:
-    """Tell the whole story, and return the port of the page."""
+def tell(lab: Playground) -> str:
+    """Tell the whole story, and return where the page is."""
     say(f"{BOLD}1. Version 1 runs{PLAIN}")
     lab.docker_push(IMAGE, "Hello from version 1")
     options = ("--replicas", "1", "--update-monitor", "1s", "--update-order", "stop-first")
@@ -84,44 +89,62 @@ def tell(lab: Playground) -> int:
     say(f"   http://127.0.0.1:{page}/ says: {BOLD}{lab.page(PORT)}{PLAIN}")
     state = lab.inspect("web")["Spec"]["Labels"]
     say("   the way back is on the service", "…" + state["deployer.state.previous"][-20:])
-    return page
+    return f"the page http://127.0.0.1:{page}/"
 
 
-def stay(lab: Playground, page: int) -> None:
-    """Leave everything running until somebody presses Ctrl-C."""
+def stay(lab: Playground, what: str, tries: Sequence[tuple[str, str]]) -> None:
+    """Leave everything running until somebody presses Ctrl-C.
+
+    Args:
+        lab: where it runs.
+        what: is there to look at.
+        tries: commands to try, and what they do.
+    """
     flower = lab.watch()
     script = lab.write_environment()
     if script.is_relative_to(Path.cwd()):
         script = script.relative_to(Path.cwd())
-    say(f"\n{BOLD}It goes on running:{PLAIN} the page http://127.0.0.1:{page}/ and Flower {flower}")
+    say(f"\n{BOLD}It goes on running:{PLAIN} {what} and Flower {flower}")
     say(f"In another shell, in this directory:  . {script}", "points docker, deployer and celery at it")
-    for number, (line, meaning) in enumerate(TRY, 1):
-        say(f"   {number}. {line:{max(len(line) for line, _ in TRY)}}", meaning)
+    for number, (line, meaning) in enumerate(tries, 1):
+        say(f"   {number}. {line:{max(len(line) for line, _ in tries)}}", meaning)
     say("Press Ctrl-C to end it and to clean up.")
     ending = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ending)
     signal.sigwait(ending)
 
 
-def main() -> None:
-    """Tell the story, and stay if `--keep` is given."""
-    parser = argparse.ArgumentParser(prog="python -m lab.demo", description=__doc__)
+def main(
+    playground: Callable[[Path], P],
+    story: Callable[[P], str],
+    tries: Sequence[tuple[str, str]],
+    intro: str,
+) -> None:
+    """Tell a story, and stay if `--keep` is given.
+
+    Args:
+        playground: makes where it plays.
+        story: tells it, and returns what is there to look at.
+        tries: commands to try, and what they do.
+        intro: what is started.
+    """
+    parser = argparse.ArgumentParser()
     parser.add_argument("--keep", action="store_true", help="leave everything running at the end")
     parser.add_argument("--directory", type=Path, default=Path(".lab"), help="where it all lies")
     given = parser.parse_args()
     begun = time.monotonic()
-    say("Starting a private Docker engine with a Swarm, a registry that stands in for ECR, SQS and Redis …")
-    with Playground(given.directory) as lab:
+    say(f"Starting {intro}, a registry that stands in for ECR, SQS and Redis …")
+    with playground(given.directory) as lab:
         say(f"   ready after {time.monotonic() - begun:.1f} s", "(in namespaces of their own)")
-        page = tell(lab)
+        what = story(lab)
         took = f"{time.monotonic() - begun:.1f} s"
         say(f"\n{GREEN}Done{PLAIN} in {took}: one push, one event, one roll-out, followed to its end.")
         if given.keep:
-            stay(lab, page)
+            stay(lab, what, tries)
     say("Everything that was started has ended, and its files are removed.")
     if not given.keep:
-        say("Play with it: make demo KEEP=1")
+        say("Play with it: make demo KEEP=1", "with TARGET=ecs for ECS")
 
 
 if __name__ == "__main__":
-    main()
+    main(Playground, tell, TRY, "a private Docker engine with a Swarm")

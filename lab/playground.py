@@ -21,8 +21,8 @@ VISIBILITY = 120  # seconds, as in production: `deployer doctor` asks for it
 class Playground(Lab):
     """The lab with a bridge, a worker, beat and Flower, and with events for every push."""
 
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
+    def __init__(self, directory: Path, keep_logs: bool = False) -> None:
+        super().__init__(directory, keep_logs)
         self.events: dict[str, datetime] = {}  # by the digest that was pushed, when
         self._hook = PushHook(self.namespaces, self._pushed)
         self.registry.notified = self._hook.url

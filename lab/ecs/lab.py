@@ -68,6 +68,14 @@ class EcsLab(Lab):
         """Start a process in the lab's network."""
         return super().spawn(name, *self.namespaces.command(*argv), env=env)
 
+    def swarm_worker(self, queues: Queues) -> Process:
+        """Start a worker for the Swarm of the lab's engine, and wait until it is ready."""
+        env = {**self.environment(queues), "DOCKER_HOST": self.docker_host}
+        env = {name: value for name, value in env.items() if not name.startswith("DEPLOYER_ECS_")}
+        worker = self.spawn("swarm", sys.executable, "-m", "celery", "-A", "deployer", "worker", env=env)
+        wait_until(lambda: " ready." in worker.text, 30, "the Swarm's worker", every=0.02)
+        return worker
+
     def deployer(self, queues: Queues, *argv: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run the `deployer` command in the lab's network."""
         command = self.namespaces.command(sys.executable, "-m", "deployer", *argv)
@@ -106,6 +114,16 @@ class EcsLab(Lab):
             for one in task["containers"]
             if task["lastStatus"] == "RUNNING"
         )
+
+    def addresses(self, service: str) -> list[str]:
+        """Return the addresses of the running containers of an ECS service, one for each of its tasks."""
+        found = []
+        for task in self.operator.tasks(service):
+            runs = [one["runtimeId"] for one in task["containers"] if one.get("runtimeId")]
+            if task["lastStatus"] == "RUNNING" and runs:
+                networks = self.engine.get(f"/containers/{runs[0]}/json")["NetworkSettings"]["Networks"]
+                found += [one["IPAddress"] for one in networks.values()][:1]
+        return found
 
     def clear(self) -> None:
         """Delete all services, of the Swarm too, and all that is remembered of them."""

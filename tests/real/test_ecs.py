@@ -5,8 +5,10 @@ import json
 import pytest
 from ecs_pushes import BREAKER, WEB, ended, ends, pinned, publish, revisions, runs
 
-from lab import wait_until
-from lab.ecs.lab import EcsLab, web
+from deployer.errors import TemporaryError
+from lab import HOST, PLAIN_HOST, images, wait_until
+from lab.ecs.lab import CLUSTER, EcsLab, web
+from lab.ecs.operators import container
 from lab.ecs.rules import READ_ONLY
 
 pytestmark = pytest.mark.real
@@ -106,3 +108,153 @@ def test_5_without_a_circuit_breaker_the_time_out_takes_back(lab, queues):
     assert stopped["stopType"] == "ROLLBACK"
     for sent in lab.front.called("UpdateService"):
         assert sent.keys() == {"cluster", "service", "taskDefinition"}
+
+
+# 3: a worker that dies on either side of UpdateService
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_3_a_worker_that_dies_at_the_update_leaves_one_revision_and_one_deployment(lab, queues, when):
+    lab.push(WEB, "v1")
+    lab.create_service("web", web(WEB))
+    first = len(revisions(lab, "web"))
+    lab.bridge(queues)
+    worker = lab.worker(queues)
+
+    def die(members):
+        worker.kill()
+        raise TemporaryError("the worker has died")
+
+    getattr(lab.front.strict.faults, when)("UpdateService", die)
+    digest = publish(lab, queues)
+    wait_until(lambda: not worker.running, 40, "the worker's end")
+    ended(lab.worker(queues), "web: updated", timeout=90)
+    assert lab.running("web") == [digest]
+    assert len(revisions(lab, "web")) == first + 1
+    fates = lab.front.call("ListServiceDeployments", cluster=CLUSTER, service="web")["serviceDeployments"]
+    assert [one["status"] for one in fates] == ["SUCCESSFUL", "SUCCESSFUL"]
+
+
+# 13: all containers of the pushed repository, and nothing else
+def test_13_sidecars_and_repositories_with_a_similar_name_stay(lab, queues, worker):
+    admin = lab.push("team/web-admin:latest", "admin")
+    plain = lab.plain_registry.push("team/web", "latest", images.make("plain"))
+    lab.push(WEB, "v1")
+    other = container("other", f"{PLAIN_HOST}/team/web:latest", memory=64)
+    lab.create_service("web", web(WEB, "app"), web(WEB, "queue"), web("team/web-admin:latest", "side"), other)
+    lab.create_service("admin", web("team/web-admin:latest"))
+    digest = publish(lab, queues)
+    ended(worker, "web: updated")
+    assert lab.running("web") == sorted([digest, digest, admin, plain])
+    assert lab.operator.images("web")[2:] == [
+        f"{HOST}/team/web-admin:latest",
+        f"{PLAIN_HOST}/team/web:latest",
+    ]
+    (sent,) = lab.front.called("UpdateService")
+    assert sent["service"].endswith("/web")
+
+
+# 14: the tag is followed although the revision names a digest alone
+def test_14_the_second_push_works_where_the_first_has_left_a_digest(lab, queues, worker):
+    lab.push(WEB, "v1")
+    lab.create_service("web", web(WEB))
+    publish(lab, queues, "v2")
+    ended(worker, "web: updated")
+    digest = publish(lab, queues, "v3")
+    ended(worker, "web: updated", "web: updated")
+    assert lab.operator.images("web") == [pinned(digest)]
+    assert lab.running("web") == [digest]
+
+
+# 15: services that share a family
+def test_15_services_of_one_family_get_a_revision_each(lab, queues, worker):
+    lab.push(WEB, "v1")
+    made = lab.create_service("one", web(WEB), family="shared")
+    lab.create_service("two", definition=made["taskDefinition"])
+    publish(lab, queues)
+    ended(worker, "one: updated", "two: updated")
+    one, two = (lab.operator.service(name)["taskDefinition"] for name in ("one", "two"))
+    assert one != two
+    owners = {lab.operator.tags_of(name)["deployer.state.service"] for name in (one, two)}
+    assert len(owners) == 2
+    assert len(revisions(lab, "shared")) == 3
+
+
+# 18: the way back to a revision that somebody has deregistered
+def test_18_an_inactive_revision_is_registered_again_to_go_back(lab, queues, worker):
+    first = lab.push(WEB, "v1")
+    made = lab.create_service("web", web(WEB))
+    publish(lab, queues)
+    ended(worker, "web: updated")
+    lab.front.call("DeregisterTaskDefinition", taskDefinition=made["taskDefinition"])
+    done = lab.deployer(queues, "rollback", "web", "--yes", "--wait")
+    assert done.returncode == 0, done.stderr
+    assert lab.running("web") == [first]
+    assert lab.operator.images("web") == [pinned(first)]
+
+
+# 22: nothing is wanted, so nothing has to run
+def test_22_a_service_that_wants_no_task_is_updated(lab, queues, worker):
+    lab.push(WEB, "v1")
+    lab.create_service("web", web(WEB), desired=0)
+    digest = publish(lab, queues)
+    ended(worker, "web: updated")
+    assert lab.operator.images("web") == [pinned(digest)]
+    assert lab.running("web") == []
+
+
+# 23: what scales a service while it rolls has its way
+def test_23_a_service_that_is_scaled_during_the_roll_out_stays_so(lab, queues, worker):
+    lab.push(WEB, "v1")
+    lab.create_service("web", web(WEB))
+    digest = publish(lab, queues)
+    wait_until(lambda: lab.front.called("UpdateService"), 40, "the update")
+    lab.operator.scale("web", 3)
+    ended(worker, "web: updated")
+    runs(lab, "web", digest, digest, digest)
+    (sent,) = lab.front.called("UpdateService")
+    assert sent.keys() == {"cluster", "service", "taskDefinition"}
+
+
+# 25: Terraform registers a revision with a tag and points to it
+def test_25_a_revision_of_somebody_else_is_their_word_and_followed_on(lab, queues, worker):
+    lab.push(WEB, "v1")
+    lab.create_service("web", web(WEB))
+    publish(lab, queues, "v2")
+    ended(worker, "web: updated")
+    lab.operator.deploy("web", {"web": f"{HOST}/{WEB}"})
+    wait_until(lambda: lab.steady("web"), 60, "their deployment")
+    assert lab.operator.images("web") == [f"{HOST}/{WEB}"]
+    digest = publish(lab, queues, "v3")
+    ended(worker, "web: updated", "web: updated")
+    assert lab.operator.images("web") == [pinned(digest)]
+
+
+# 26: holds, as on a Swarm
+def test_26_a_hold_holds_and_its_release_deploys(lab, queues, worker):
+    first = lab.push(WEB, "v1")
+    lab.create_service("web", web(WEB))
+    held = lab.deployer(queues, "hold", "web", "--reason", "a fair")
+    assert held.returncode == 0, held.stderr
+    digest = publish(lab, queues)
+    assert "a fair" in ended(worker, "web: held")
+    assert lab.running("web") == [first]
+    released = lab.deployer(queues, "release", "web")
+    assert released.returncode == 0, released.stderr
+    ended(worker, "web: held", "web: updated")
+    assert lab.running("web") == [digest]
+
+
+# 31: one bridge feeds a Swarm and ECS, and either may be down
+def test_31_a_push_goes_to_a_swarm_and_to_ecs(lab, queues):
+    theirs = lab.aws.queues()
+    lab.push(WEB, "v1")
+    lab.create_service("web", web(WEB))
+    lab.create("web", WEB, port=8101)
+    lab.bridge(queues, TASK_QUEUE=f"{queues.tasks},{theirs.tasks}")
+    ours = lab.worker(queues)
+    digest = publish(lab, queues)
+    ended(ours, "web: updated")  # nobody takes the Swarm's tasks yet
+    assert lab.page(8101) == "v1"
+    swarm = lab.swarm_worker(theirs)
+    ended(swarm, "web: updated")
+    assert lab.image_of("web") == f"{HOST}/{WEB}@{digest}"
+    assert lab.running("web") == [digest]

@@ -17,9 +17,10 @@ END = "Press Ctrl-C"
 
 
 @pytest.fixture
-def playground(short_path):
+def playground(short_path, request):
     log = short_path / "demo.txt"
-    argv = [sys.executable, "-m", "lab.demo", "--keep", "--directory", str(short_path / "lab")]
+    module = getattr(request, "param", "lab.demo")
+    argv = [sys.executable, "-m", module, "--keep", "--directory", str(short_path / "lab")]
     with log.open("w") as output:
         process = subprocess.Popen(argv, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
     try:
@@ -75,3 +76,24 @@ def test_five_things_to_try_work_as_printed(playground, shell):
     typed(back)
     wait_until(lambda: "version 2" in body(page), 30, "version 2")
     assert "flower" in body(flower).lower()
+
+
+@pytest.mark.parametrize("playground", ["lab.ecs.demo"], indirect=True)
+def test_the_same_five_things_on_ecs(playground, shell):
+    told = playground.read_text()
+    [script] = re.findall(r"in this directory: +(\. \S+)", told)
+    new, crash, history, explain, back = re.findall(r"^   \d\. (.+?)  +\S", told, re.MULTILINE)
+
+    def typed(command):
+        status, printed = shell.run(command)
+        assert status == 0, f"$ {command}\n{printed}"
+        return printed
+
+    typed(script)
+    assert "web" in typed(new)
+    wait_until(lambda: typed("deployer history web --json").count('"updated"') == 2, 60, "its end")
+    typed(crash)
+    wait_until(lambda: '"rolled-back"' in typed("deployer history web --json"), 90, "the rollback")
+    assert "rolled-back" in typed(history)
+    assert "held" in typed(explain)
+    assert "rolled back by hand" in typed(back)
