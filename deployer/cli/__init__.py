@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from deployer import __version__
-from deployer.cli import act, holds, logs, look, policy, serve
+from deployer.cli import act, ecs, holds, logs, look, policy, serve
 from deployer.cli.views.output import speak_any_locale
 
 
@@ -46,6 +46,8 @@ for _command in (
     serve.bridge,
     serve.webhook,
     serve.health,
+    ecs.ecs,
+    ecs.ecs_deploy,
 ):
     main.add_command(_command)
 

@@ -69,20 +69,20 @@ def finish(result: Any, service: str, seconds: float | None, json: bool, asked_b
         click.echo(result.id)
     if seconds is None:
         if json:
-            as_json(_entry(sent))
+            as_json(entry(sent))
         return
     report = _end_of(result, service, seconds)
     if json:
-        as_json(_entry(sent | report))
+        as_json(entry(sent | report))
     else:
-        _tell(report)
+        tell(report)
     code = exit_code(str(report["outcome"]), asked_back)
     if code in {ExitCode.FAILED, ExitCode.ROLLED_BACK}:
         click.echo(printable(f"what it logged itself: docker service logs --since 10m {service}"), err=True)
     raise SystemExit(code)
 
 
-def _entry(report: Mapping[str, Any]) -> dict[str, Any]:
+def entry(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return the report in the shape of history's entries."""
     from deployer.cli.names import who
 
@@ -91,7 +91,8 @@ def _entry(report: Mapping[str, Any]) -> dict[str, Any]:
     return usual | {name: report.get(name) for name in names} | {"by": report.get("by") or "manual"}
 
 
-def _tell(report: Mapping[str, Any]) -> None:
+def tell(report: Mapping[str, Any]) -> None:
+    """Print how a deployment ended, in a line."""
     from deployer.cli.views.words import tag_and_digest
 
     took = report.get("duration")
@@ -108,7 +109,7 @@ def _end_of(result: Any, service: str, seconds: float) -> dict[str, Any]:
     from redis.exceptions import RedisError
 
     try:
-        if _watch(_state_of(result), seconds):
+        if watch(_state_of(result), seconds):
             return _report(result, service)
         click.echo(f"not ended after {seconds:g} s; {_goes_on(service)}", err=True)
         code = ExitCode.TIMED_OUT
@@ -169,7 +170,7 @@ def worker_answers() -> bool:
         return False
 
 
-def _watch(state: State, seconds: float) -> bool:
+def watch(state: State, seconds: float) -> bool:
     """Show progress until a deployment has ended, and return whether it has within the time."""
     until = time.monotonic() + seconds
     return _show_bar(state, until) if sys.stderr.isatty() else _show_lines(state, until)

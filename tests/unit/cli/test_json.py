@@ -88,7 +88,7 @@ def test_without_redis_history_is_what_the_services_know(swarm, told, monkeypatc
 
 
 def test_every_command_that_says_something_has_json():
-    without = {"bridge", "webhook", "completion", "policy"}
+    without = {"bridge", "webhook", "completion", "policy", "ecs", "ecs-deploy"}
     for name, command in main.commands.items():
         has = any("--json" in option.opts for option in command.params)
         assert has != (name in without), name

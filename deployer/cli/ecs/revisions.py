@@ -1,0 +1,164 @@
+"""The commands `deployer ecs revisions`, `diff` and `prune`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from deployer.cli.ecs import here as core
+from deployer.cli.faults import plainly
+from deployer.errors import PermanentError, printable
+
+if TYPE_CHECKING:
+    from deployer.model.service import Service
+    from deployer.targets.ecs.service import Revision
+
+SHOWN = 20
+
+
+@click.command()
+@click.argument("service")
+@core.cluster_option
+@click.option("--last", type=click.IntRange(1), default=SHOWN, metavar="N", help="How many.  [default: 20]")
+@plainly
+def revisions(service: str, cluster: str | None, last: int) -> None:
+    """List the revisions of SERVICE's task definition, newest first: * runs, + is the deployer's."""
+    from deployer.targets.ecs.definitions import containers
+    from deployer.targets.ecs.names import last as name_of
+
+    connected = core.connected(cluster)
+    found = connected.service(service)
+    for number, revision in enumerate(_newest(connected, found)):
+        if number == last:
+            break
+        mark = "*" if revision.arn == _current(found).arn else "+" if _is_ours(revision, found) else " "
+        images = ", ".join(f"{one['name']}={one.get('image')}" for one in containers(revision.raw))
+        click.echo(printable(f"{mark} {name_of(revision.arn)}  {images}"))
+
+
+@click.command()
+@click.argument("service")
+@click.argument("revision", required=False)
+@core.cluster_option
+@plainly
+def diff(service: str, revision: str | None, cluster: str | None) -> None:
+    """Show in what REVISION, family:number, differs from what SERVICE runs.  [default: the former one]"""
+    from deployer.targets.ecs.definitions import content, lost
+    from deployer.targets.ecs.names import last
+
+    connected = core.connected(cluster)
+    found = connected.service(service)
+    current, name = _current(found), revision or found.native.record.former
+    if not name:
+        raise PermanentError(f"{service}: no former revision is known; name one, such as web:7")
+    other = connected.place(found).revision(name)
+    ours, theirs = content(current.raw), content(other.raw)
+    paths = sorted({*lost(ours, theirs), *lost(theirs, ours)})
+    for path in paths:
+        click.echo(f"{path}: {_short(theirs, path)} -> {_short(ours, path)}")
+    click.echo(f"{last(other.arn)} -> {last(current.arn)}: {len(paths)} differences", err=True)
+
+
+@click.command()
+@click.argument("service")
+@core.cluster_option
+@click.option(
+    "--keep", type=click.IntRange(1), required=True, metavar="N", help="How many of the newest stay."
+)
+@click.option("--all", "everything", is_flag=True, help="Also those that the deployer has not registered.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be done.")
+@plainly
+def prune(service: str, cluster: str | None, keep: int, everything: bool, dry_run: bool) -> None:
+    """Take old revisions of SERVICE's task definition out of use.
+
+    Those that a service of the clusters runs, or would go back to, stay in any case.
+    """
+    connected = core.connected(cluster)
+    for name in pruned(connected, connected.service(service), keep, everything=everything, dry_run=dry_run):
+        click.echo(name)
+
+
+def pruned(
+    connected: core.Here, service: Service, keep: int, *, everything: bool = False, dry_run: bool = False
+) -> Iterator[str]:
+    """Take old revisions out of use, one at a time, and yield the name of each.
+
+    Args:
+        connected: the core.
+        service: whose family it is.
+        keep: how many of the newest stay.
+        everything: also those that the deployer has not registered.
+        dry_run: only yield them.
+    """
+    from deployer.targets.ecs.names import last
+
+    used = _used(connected)
+    place, kept = connected.place(service), 0
+    for revision in list(_newest(connected, service)):
+        if not everything and not _is_ours(revision, service):
+            continue
+        kept += 1
+        if kept <= keep or last(revision.arn) in used:
+            continue
+        if not dry_run:
+            place.deregister(revision.arn)
+        yield last(revision.arn)
+
+
+def _used(connected: core.Here) -> set[str]:
+    """Return the revisions that any service runs, is on its way to or from, or would go back to."""
+    from deployer.targets.ecs.names import last
+
+    found: set[str] = set()
+    for service in connected.target.services():
+        raw, record = service.native.raw, service.native.record
+        arns = [one.get("taskDefinition") for one in raw.get("deployments") or ()]
+        found |= {last(str(arn)) for arn in (*arns, raw.get("taskDefinition")) if arn}
+        found |= {record.former} if record.former else set()
+    return found
+
+
+def _newest(connected: core.Here, service: Service) -> Iterator[Revision]:
+    from deployer.targets.ecs.names import family_of
+
+    place, family = connected.place(service), family_of(_current(service).arn)
+    token: dict[str, str] = {}
+    while True:
+        answer = place.api.call(
+            "ListTaskDefinitions", familyPrefix=family, status="ACTIVE", sort="DESC", maxResults=100, **token
+        )
+        for arn in answer.get("taskDefinitionArns") or ():
+            if family_of(str(arn)) == family:  # a prefix begins other families' names, too
+                yield place.revision(str(arn), fresh=False)
+        if not answer.get("nextToken"):
+            return
+        token = {"nextToken": str(answer["nextToken"])}
+
+
+def _current(service: Service) -> Revision:
+    revision: Revision | None = service.native.revision
+    if revision is None:
+        raise PermanentError(f"{service.name} has no task definition ({service.untouchable})")
+    return revision
+
+
+def _is_ours(revision: Revision, service: Service) -> bool:
+    from deployer.targets.ecs.service import record_in
+
+    return bool(record_in(revision, service.native).state.task)
+
+
+def _short(members: object, path: str) -> str:
+    """Return the value at a path, as `definitions.lost` writes it."""
+    value = members
+    for step in path.replace("[", ".[").split("."):
+        if step.startswith("["):
+            named = value if isinstance(value, list) else []
+            value = next(
+                (one for one in named if isinstance(one, dict) and one.get("name") == step[1:-1]), None
+            )
+        else:
+            value = value.get(step) if isinstance(value, dict) else None
+    return printable(str(value))[:200]
