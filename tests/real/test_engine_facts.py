@@ -143,3 +143,17 @@ def test_a_spec_written_at_an_older_version_of_the_api_loses_what_that_lacks(lab
     else:
         assert status == 200
         assert not kept()
+
+
+def test_a_manager_tells_how_many_tasks_of_a_slot_it_keeps(lab):
+    def kept():
+        return lab.engine.get("/info")["Swarm"]["Cluster"]["Spec"]["Orchestration"][
+            "TaskHistoryRetentionLimit"
+        ]
+
+    assert kept() == 5
+    lab.docker("swarm", "update", "--task-history-limit", "1")
+    try:
+        assert kept() == 1
+    finally:
+        lab.docker("swarm", "update", "--task-history-limit", "5")
