@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import BaseModel
+
 from deployer.model.snapshot import Phase, Snapshot
 
 PREFIX = "celery-task-meta-"  # Celery's own (celery.backends.base.KeyValueStoreBackend)
@@ -32,6 +34,22 @@ class Entry:
     task: str | None = None
     runs: str | None = None  # that the service was left with at the end
     who: str | None = None  # the person, as the command line knew them
+
+
+class _Report(BaseModel):
+    """The report of a stored result, of any version."""
+
+    outcome: str
+    reason: str = ""
+    service: str | None = None
+    service_id: str | None = None
+    image: str | None = None
+    previous: str | None = None
+    duration: float | None = None
+    by: str = ""
+    event: str | None = None
+    runs: str | None = None
+    refused: bool = False
 
 
 QUIET = frozenset({"unchanged", "held", "ignored", "superseded", "former"})  # nothing was deployed by it
@@ -94,59 +112,37 @@ def _read(redis: Any, keys: list[Any]) -> Iterator[Mapping[str, Any]]:
 def _readable(meta: Mapping[str, Any]) -> Entry | None:
     """Return the entry of a result, None for one that no deployer wrote: others may write to Redis too."""
     try:
-        entry = _entry(meta)
-    except (ValueError, TypeError, KeyError, AttributeError):
+        return _entry(meta)
+    except (ValueError, TypeError, AttributeError):
         return None
-    texts = (entry.image, entry.previous, entry.event, entry.runs) if entry else ()
-    if entry and all(isinstance(value, str | None) for value in texts):
-        return entry if isinstance(entry.duration, int | float | None) else None
-    return None
 
 
 def _entry(meta: Mapping[str, Any]) -> Entry | None:
-    result, task = meta.get("result"), meta.get("task_id")
-    given_up = meta.get("name") == PUSH and (_report(result) or {}).get("service")
-    if meta.get("name") not in DEPLOYMENTS and not given_up:
+    report, name = _report(meta.get("result")), meta.get("name")
+    given_up = name == PUSH and report and report.service
+    if name not in DEPLOYMENTS and not given_up:
         return None
+    if report and report.refused and not report.service_id:
+        return None  # no deployment: there is no such service
     args, kwargs = meta.get("args") or [], meta.get("kwargs") or {}
     service = str(args[0] if args else kwargs.get("service", "?"))
     at = datetime.fromisoformat(meta["date_done"]).astimezone() if meta.get("date_done") else None
-    memory = kwargs.get("deployment")
+    memory, task = kwargs.get("deployment"), meta.get("task_id")
     who = str(memory["who"]) if isinstance(memory, Mapping) and memory.get("who") else None
-    report = _report(result)
-    if report and report.get("refused") and not report.get("service_id"):
-        return None  # no deployment: there is no such service
     if report:
-        return Entry(
-            at,
-            str(report.get("service") or service),
-            str(report["outcome"]),
-            str(report.get("reason", "")),
-            report.get("image"),
-            report.get("previous"),
-            report.get("duration"),
-            str(report.get("by", "")),
-            report.get("event"),
-            task,
-            report.get("runs"),
-            who,
-        )
-    if meta.get("status") in {"RETRY", "STARTED", "PENDING"}:
-        return Entry(at, service, "waiting", _message(result), task=task, who=who)
-    return Entry(at, service, str(meta.get("status", "?")).lower(), _message(result), task=task, who=who)
+        told = report.model_dump(exclude={"service", "service_id", "refused"})
+        return Entry(at, report.service or service, **told, task=task, who=who)
+    status = str(meta.get("status", "?"))
+    outcome = "waiting" if status in {"RETRY", "STARTED", "PENDING"} else status.lower()
+    return Entry(at, service, outcome, _message(meta.get("result")), task=task, who=who)
 
 
-def _report(result: object) -> Mapping[str, Any] | None:
+def _report(result: object) -> _Report | None:
     """Return the report in a result, or in the arguments of a DeploymentFailedError."""
-    if not isinstance(result, Mapping):
-        return None
-    if "outcome" in result:
-        return result
-    said = result.get("exc_message")
-    for part in said if isinstance(said, list) else ():
-        if isinstance(part, Mapping) and "outcome" in part:
-            return part
-    return None
+    said = result.get("exc_message") if isinstance(result, Mapping) else None
+    parts = [result, *said] if isinstance(said, list) else [result]
+    found = (part for part in parts if isinstance(part, Mapping) and "outcome" in part)
+    return next(map(_Report.model_validate, found), None)
 
 
 def _message(result: object) -> str:

@@ -10,6 +10,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -67,7 +68,7 @@ class DockerEngine:
     def logs(self, service_id: str, seconds: float) -> str:
         """Return what the tasks of a service have logged in the last seconds."""
         params = {"stdout": 1, "stderr": 1, "since": int(time.time() - seconds)}
-        with _Translated():
+        with _translated():
             answer = self._engine.ask(f"/services/{_path(service_id)}/logs", params=params)
         if answer.status >= 300:
             raise self._refusal(answer)
@@ -91,7 +92,7 @@ class DockerEngine:
             f"/distribution/{image}/json",
             headers=_auth_header(credentials),
             missing=f"the registry has no {image}",
-            whom=f"registry {Image.parse(image).host}",
+            registry=f"registry {Image.parse(image).host}",
         )
         return answer
 
@@ -122,17 +123,17 @@ class DockerEngine:
         """Write the labels of a config object; StaleVersionError if it has changed since it was read."""
         self._write(f"/configs/{_path(config_id)}/update", spec, {"version": version})
 
-    def _get(self, path: str, *, missing: str = "", whom: str = ENGINE, **options: Any) -> Any:
+    def _get(self, path: str, *, missing: str = "", registry: str | None = None, **options: Any) -> Any:
         """Return what the engine has.
 
         Raises:
             TemporaryError: the engine is down, has no leader, answers 5xx, or has changed its version.
             PermanentError: the engine refuses the request; what to do is in the message.
         """
-        with _Translated():
+        with _translated():
             answer = self._engine.ask(path, **options)
         if answer.status >= 300:
-            raise self._refusal(answer, missing, whom)
+            raise self._refusal(answer, missing, registry)
         try:
             return answer.json()
         except ValueError as fault:
@@ -140,7 +141,7 @@ class DockerEngine:
 
     def _each(self, path: str, params: Mapping[str, Any]) -> Iterator[Any]:
         """Yield the elements of a list, read one after another; raises as `_get`."""
-        with _Translated():
+        with _translated():
             found = self._engine.each(path, params)
             if isinstance(found, Answer):
                 raise self._refusal(found)
@@ -156,32 +157,30 @@ class DockerEngine:
         missing: str = "",
     ) -> None:
         """Write something; raises as `_get`."""
-        with _Translated():
+        with _translated():
             answer = self._engine.write(path, params or {}, headers or {}, body)
         if answer.status >= 300:
             raise self._refusal(answer, missing)
 
-    def _refusal(self, answer: Answer, missing: str = "", whom: str = ENGINE) -> DeployerError:
+    def _refusal(self, answer: Answer, missing: str = "", registry: str | None = None) -> DeployerError:
         """Return what an answer that is an error means for us."""
         if answer.status == 400 and answer.message.startswith("client version "):
             # It was upgraded or downgraded since it was asked for the version of its API.
             self._engine.forget()
             return TemporaryError(f"{ENGINE} has changed its version, asking it anew: {answer.message}")
-        return _error(answer, missing, whom)
+        return _error(answer, missing, registry)
 
 
-class _Translated:
-    """Turns the faults of a connection into ours."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> None:
-        if isinstance(fault, NoAnswerError):
-            raise TemporaryError(f"{ENGINE} does not answer (DOCKER_HOST): {fault}") from fault
-        if isinstance(fault, VersionChangedError):
-            # What was read is not written any more: the next look reads it as this engine has it.
-            raise TemporaryError(f"{ENGINE} has changed, asking it anew: {fault}") from fault
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn the faults of a connection into ours."""
+    try:
+        yield
+    except NoAnswerError as fault:
+        raise TemporaryError(f"{ENGINE} does not answer (DOCKER_HOST): {fault}") from fault
+    except VersionChangedError as fault:
+        # What was read is not written any more: the next look reads it as this engine has it.
+        raise TemporaryError(f"{ENGINE} has changed, asking it anew: {fault}") from fault
 
 
 def _frames(body: bytes) -> str:
@@ -225,9 +224,10 @@ UNREACHABLE = ("dial tcp", "no such host", "i/o timeout", "connection refused", 
 ABSENT = ("manifest unknown", "not found", "name unknown", "no such")
 
 
-def _error(answer: Answer, missing: str, whom: str) -> DeployerError:
-    status, message = answer.status, answer.message
-    words = message.lower()
+def _error(answer: Answer, missing: str, registry: str | None) -> DeployerError:
+    """Return what an answer means: the engine's own, or that of the registry which it asked for us."""
+    status, message, whom = answer.status, answer.message, registry or ENGINE
+    words, absent = message.lower(), status == 404
     if "update out of sequence" in words or (status == 409 and "already exists" in words):
         return StaleVersionError(message)
     if "not a swarm manager" in words:
@@ -235,11 +235,13 @@ def _error(answer: Answer, missing: str, whom: str) -> DeployerError:
         return TemporaryError(
             f"this engine is not a Swarm manager; run workers on managers or set DOCKER_HOST ({message})"
         )
-    if whom != ENGINE and any(word in words for word in UNREACHABLE):
-        return TemporaryError(f"{whom} cannot be reached: {message}")
-    if whom != ENGINE and (status in {401, 403} or any(word in words for word in DENIED)):
-        return AccessDeniedError(f"{whom} refuses access: {message}")
-    if status == 404 or (whom != ENGINE and any(word in words for word in ABSENT)):
+    if registry:
+        if any(word in words for word in UNREACHABLE):
+            return TemporaryError(f"{registry} cannot be reached: {message}")
+        if status in {401, 403} or any(word in words for word in DENIED):
+            return AccessDeniedError(f"{registry} refuses access: {message}")
+        absent = absent or any(word in words for word in ABSENT)
+    if absent:
         return NotFoundError(f"{missing} ({message})" if missing else message)
     if status == 403:
         return PermanentError(f"{ENGINE} forbids the request (a socket proxy?): {message}")

@@ -25,7 +25,7 @@ NO_SWARM = (
 @pytest.mark.parametrize("words", [NOT_YET, NO_MORE, NO_SWARM])
 def test_an_engine_that_is_not_a_manager_yet_is_a_temporary_fault(words):
     """Faults 5: a roll-out under way ended as failed, and a push was lost."""
-    fault = client._error(Answer(503, json.dumps({"message": words}).encode()), "", client.ENGINE)
+    fault = client._error(Answer(503, json.dumps({"message": words}).encode()), "", None)
     assert isinstance(fault, TemporaryError)
     assert "DOCKER_HOST" in str(fault)
     assert words in str(fault)
