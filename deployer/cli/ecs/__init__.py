@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from deployer.cli.ecs import deploy, revisions, scale
+from deployer.cli.ecs import deploy, revisions, run, scale
 from deployer.cli.ecs.drop_in import ecs_deploy
 
 __all__ = ["ecs", "ecs_deploy"]
@@ -22,6 +22,7 @@ def ecs() -> None:
 for _command in (
     deploy.deploy,
     scale.scale,
+    run.run,
     revisions.revisions,
     revisions.diff,
     revisions.prune,

@@ -19,7 +19,7 @@ _NOT_YET = {
     "task_definition": "-d: deploy the service itself, with -c and -n",
     "task_definition_file": "--task-definition-file: register it with what you make it with",
     "use_latest": "--use-latest-task-def: the revision that the service runs is the one that is changed",
-    "run_task": "--run-task: use `aws ecs run-task`",
+    "run_task": "--run-task: use `deployer ecs run SERVICE -- COMMAND`",
 }
 
 

@@ -47,7 +47,7 @@ def run_first(writer: Writer, service: Service, change: Change, command: str) ->
     wanted, state = revised(unit, base, change, change.image)
     _, revision, _ = writer.registered(unit, base, wanted, state)
     names = {"startedBy": who, "group": group, "clientToken": group.partition(":")[2]}
-    task = writer.place.run(**_members(unit, revision, words), **names)
+    task = writer.place.run(**as_of_service(unit, revision, words), **names)
     return Running("0/1", f"task {last(str(task['taskArn']))}")
 
 
@@ -63,12 +63,12 @@ def _group(change: Change) -> str:
     return f"pre-command:{uuid.uuid5(NAMESPACE, f'{change.state.task} {digest}')}"
 
 
-def _members(unit: Unit, revision: Revision, words: Sequence[str]) -> Mapping[str, Any]:
-    """Return how the task is to run: as the service's own do, but for the command."""
+def as_of_service(unit: Unit, revision: Revision, words: Sequence[str]) -> Mapping[str, Any]:
+    """Return the members of RunTask for a task like the service's own, with a command if there is one."""
     place = {name: unit.raw[name] for name in _OF_SERVICE if unit.raw.get(name)}
     if "capacityProviderStrategy" in place:
         place.pop("launchType", None)
-    override = {"name": unit.containers[0], "command": list(words)}
+    override = {"name": unit.containers[0]} | ({"command": list(words)} if words else {})
     return {**place, "taskDefinition": revision.arn, "overrides": {"containerOverrides": [override]}}
 
 

@@ -188,6 +188,41 @@ def test_deploy_keeps_so_many_revisions(world, run):
     assert "web:4" not in done.stderr
 
 
+# -- tasks -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quick(world, monkeypatch):
+    from deployer.cli.ecs import run
+
+    clock = world.fake.clock
+    monkeypatch.setattr(run, "time", SimpleNamespace(monotonic=lambda: clock.seconds, sleep=world.wait))
+
+
+@pytest.mark.parametrize(("code", "ends"), [(0, 0), (2, 3)])
+def test_a_task_runs_as_the_services_own_and_its_exit_code_counts(world, run, quick, code, ends):
+    network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
+    world.create(networkConfiguration=network)
+    world.fake.command(["./migrate", "--all"], exit_code=code)
+    done = run("ecs", "run", "web", "--", "./migrate", "--all")
+    assert done.exit_code == ends
+    [sent] = world.fake.called("RunTask")
+    assert sent["overrides"]["containerOverrides"] == [{"name": "app", "command": ["./migrate", "--all"]}]
+    assert (sent["networkConfiguration"], sent["taskDefinition"].rpartition("/")[2]) == (network, "web:1")
+    assert sent["clientToken"]
+    if code:
+        assert "exited with code 2" in done.stdout
+
+
+def test_a_task_that_does_not_end_in_time(world, run, quick):
+    world.create()
+    world.fake.command(["sleep"], run_seconds=3600)
+    done = run("ecs", "run", "web", "-t", "60", "sleep")
+    assert done.exit_code == 124
+    assert "the task goes on" in done.stderr
+    assert run("ecs", "run", "web", "--no-wait", "sleep").exit_code == 0
+
+
 # -- silinternational's flags ----------------------------------------------------------------------------------
 
 
