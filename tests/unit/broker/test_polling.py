@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from deployer.broker import polling
 from deployer.broker.polling import LastPolls, Poller
 
 MESSAGE = {"ReceiptHandle": "r", "Body": "push"}
@@ -16,9 +17,8 @@ class Bus:
     def __init__(self, longest=5.0):
         self.answer, self.begun, self.arrived = threading.Event(), threading.Event(), threading.Event()
         self.given_back = []
-        self.last = LastPolls()
+        self.last = polling.LAST_POLLS
         self.poller = Poller("q", self.receive, self.arrived.set, self.given_back.extend, longest)
-        self.last.add(self.poller)
         self.poller.start()
         self.poller.ask(1)
         assert self.begun.wait(5)
@@ -29,8 +29,13 @@ class Bus:
         return [MESSAGE]
 
 
+@pytest.fixture(autouse=True)
+def no_others(monkeypatch):
+    monkeypatch.setattr(polling, "LAST_POLLS", LastPolls())
+
+
 @pytest.fixture
-def bus():
+def bus(no_others):
     bus = Bus()
     yield bus
     bus.answer.set()
