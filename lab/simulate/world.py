@@ -279,8 +279,8 @@ class World:
             timeline.advance(begin - self.now)
             timeline.skip(end - begin)
         timeline.advance(max(0.0, time - self.now))
-        for raw in self.engine.services():
-            self.oracle.engine_says(raw["Spec"]["Name"], raw.get("UpdateStatus") or {})
+        for record in self.engine.cluster.services.values():
+            self.oracle.engine_says(record.name, record.status or {})
 
 
 __all__ = ["RECONCILE", "RENEWAL", "REPOSITORY", "Again", "Outcome", "World"]
