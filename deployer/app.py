@@ -201,7 +201,7 @@ def checks() -> Iterator[Finding]:
         yield from doctor.ways_back(core)
     yield doctor.redis(settings.redis)
     if settings.redis:
-        yield doctor.workers(lambda: app.control.inspect(timeout=2.0).ping())
+        yield doctor.workers(lambda: app.control.inspect(timeout=2.0).ping(), _tasks_waiting)
     try:
         notifier()
     except SettingsError as fault:
@@ -228,6 +228,14 @@ def _roles(target: Ecs) -> list[str]:
         return target.roles()
     except DeployerError:
         return []  # the rows of the clusters say so
+
+
+def _tasks_waiting() -> int:
+    try:
+        url = next(iter(task_queues().values()))
+    except SettingsError:
+        return 0  # the checks of the queue have said it
+    return queue_checks.waiting(sqs.client(), url)
 
 
 def _queue_checks(settings: Settings) -> Iterator[Finding]:

@@ -185,15 +185,25 @@ def redis(url: str | None) -> Finding:
     return Finding("Redis", "ok", "answers" if kept else "answers, keeps nothing on disk")
 
 
-def workers(ping: Callable[[], Mapping[str, Any] | None]) -> Finding:
-    """Check that a worker answers."""
+def workers(ping: Callable[[], Mapping[str, Any] | None], waiting: Callable[[], int]) -> Finding:
+    """Check that a worker answers.
+
+    Before the first start none is there, and all may be well. It is a fault as soon as tasks wait for one.
+
+    Args:
+        ping: asks all workers for a sign of life.
+        waiting: returns how many tasks wait in the queue; asked only if no worker answers.
+    """
+    start = "start `celery -A deployer worker` on a manager"
     try:
         answers = ping() or {}
     except Exception as fault:  # noqa: BLE001 - whatever kombu and Redis raise
         return Finding("workers", "warn", type(fault).__name__, "they are asked through Redis")
-    if not answers:
-        return Finding("workers", "warn", "none answers", "start `celery -A deployer worker` on a manager")
-    return Finding("workers", "ok", ", ".join(sorted(answers)))
+    if answers:
+        return Finding("workers", "ok", ", ".join(sorted(answers)))
+    if number := waiting():
+        return Finding("workers", "fail", f"none answers, and tasks wait for one: about {number}", start)
+    return Finding("workers", "warn", "none answers", start)
 
 
 def now() -> datetime:

@@ -53,6 +53,16 @@ def queue(sqs: Any, role: str, url: str, actions: Mapping[str, Callable[[Any, st
         yield _allowed(role, action, partial(ask, sqs, url))
 
 
+def waiting(sqs: Any, url: str) -> int:
+    """Return how many messages a queue has for whoever asks, about; 0 if SQS does not tell."""
+    name = "ApproximateNumberOfMessages"
+    try:
+        told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"]
+    except (ClientError, BotoCoreError):
+        return 0  # `queue` says why
+    return int(told.get(name, 0))
+
+
 def _set_up(role: str, attributes: Mapping[str, str], sqs: Any) -> Findings:
     if attributes.get("FifoQueue") == "true":
         yield Finding(role, "fail", "it is a FIFO queue, which takes no delays", "use a standard queue")

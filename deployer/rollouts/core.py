@@ -163,7 +163,7 @@ class Core:
         try:
             self.manifest(image, service.login)
         except NotFoundError:
-            return f"the registry has {image} no more"
+            return f"the registry no longer has {image}"
         return None
 
     def other(self, service: Service, label: str, name: str) -> Snapshot:
@@ -221,15 +221,16 @@ class Core:
         outcome: Outcome,
         reason: str,
         watch: RolloutMemory | None = None,
+        wanted: Image | None = None,
     ) -> Report:
-        """Return how a deployment ended; with the watch, if it has written."""
+        """Return how a deployment ended; with the watch if it wrote, and with the image that was wanted."""
         service = snapshot.service
         return Report(
             outcome,
             reason,
             service.name,
             service.id,
-            image=watch.image if watch else _meant(service, request, outcome),
+            image=watch.image if watch else _meant(service, request, outcome, wanted),
             previous=watch.previous if watch else None,
             duration=_duration(snapshot, watch),
             by=request.trigger,
@@ -276,8 +277,15 @@ def _duration(snapshot: Snapshot, watch: RolloutMemory | None) -> float:
     return round(max(elapsed, watch.watched, 0.0), 3)  # another machine's clock may be behind
 
 
-def _meant(service: Service, request: Request, outcome: Outcome) -> str | None:
-    """Return the image that a report without a write is about: the pushed one where a push is held back."""
-    if outcome is not Outcome.HELD or not service.image or not request.pushed_digest:
+def _meant(service: Service, request: Request, outcome: Outcome, wanted: Image | None) -> str | None:
+    """Return the image that a report without a write is about: where one is held back, that one.
+
+    An event may come late, so the registry's answer counts before its digest. Where nobody asked the registry
+    for a person's request, only the tag is known.
+    """
+    if outcome is not Outcome.HELD or not service.image:
         return service.image_text
-    return str(service.image.without_digest().with_digest(request.pushed_digest))
+    if wanted:
+        return str(wanted)
+    own = service.image.without_digest()
+    return str(own.with_digest(request.pushed_digest)) if request.pushed_digest else request.image or str(own)

@@ -139,16 +139,17 @@ class Deployer(Core):
         if not isinstance(wanted, Image):
             return self._stopped(case, wanted)
         manifest, credentials = self.manifest(wanted, snapshot.service.login)
-        decision = decide(Found(case, wanted, manifest))
+        found = Found(case, wanted, manifest)
+        decision = decide(found)
         if not isinstance(decision, Update):
             self.remember_moved(snapshot, manifest.digest)
-            return self._stopped(case, decision)
+            return self._stopped(case, decision, found.target)
         stop = self._without_way_back(case, decision) or self._admit(snapshot, request)
         if stop:
-            return self._stopped(case, stop)
+            return self._stopped(case, stop, found.target)
         try:
             first = run_first(self, case, decision, credentials)
-            waits = self._stopped(case, first) if isinstance(first, Skip | Wait) else first
+            waits = self._stopped(case, first, found.target) if isinstance(first, Skip | Wait) else first
             if not waits:
                 self.remember(case)
                 if request.rollback and snapshot.service.image:  # the labels may be gone before the next look
@@ -180,11 +181,11 @@ class Deployer(Core):
         )
         return Again(FIRST_LOOK, "the roll-out has begun", watch)
 
-    def _stopped(self, case: Case, stop: Stop) -> Step:
+    def _stopped(self, case: Case, stop: Stop, wanted: Image | None = None) -> Step:
         if isinstance(stop, Skip):
             if stop.outcome is not Outcome.IGNORED:
                 self.remember(case)
-            return self.report(case.snapshot, case.request, stop.outcome, stop.reason)
+            return self.report(case.snapshot, case.request, stop.outcome, stop.reason, wanted=wanted)
         before = case.request.waiting.get(stop.what, 0.0)
         seconds = stop.seconds if stop.seconds is not None else next_wait(before, case.snapshot.service.name)
         # Another wait does not begin the quiet time of a tag anew.

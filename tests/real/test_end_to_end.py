@@ -304,7 +304,7 @@ def test_wait_tells_how_it_ended_and_so_does_the_exit_code(lab, queues):
     assert lab.image_of("web") == on(good)
     again = deployer_command(lab, queues, "update", "web", "--wait")
     assert again.returncode == 5
-    assert "web: held, this digest was given up before" in again.stdout
+    assert "web: held, this digest failed before" in again.stdout
 
 
 def test_a_task_is_sent_also_when_redis_is_gone(lab, queues):

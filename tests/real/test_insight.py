@@ -175,6 +175,11 @@ def _queue_without_redrive(lab, queues, stack):
     return {"TASK_QUEUE": made["QueueUrl"]}
 
 
+def _task_that_waits(lab, queues, stack):
+    lab.aws.send(queues.tasks, "{}")
+    return {}
+
+
 def _label(*options):
     def begin(lab, queues, stack):
         lab.create("odd", WEB, *options)
@@ -212,6 +217,7 @@ BROKEN = {
         "reach the registry",
     ),
     "Redis is down": (lambda lab, q, s: (lab.redis.stop() and {}) or {}, "Redis", "DEPLOYER_REDIS_URL"),
+    "nobody takes the tasks": (_task_that_waits, "workers", "celery -A deployer worker"),
     "label": (_label("--label", "deployer.timeout=soon"), "labels of odd", "correct the label"),
     "label of the container": (
         _label("--container-label", "deployer.enable=false"),

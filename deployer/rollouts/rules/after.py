@@ -54,7 +54,7 @@ def _failed_before(found: Found) -> Stop | None:
     why = found.case.failures.get(digest, found.case.snapshot.moved.get(digest))
     if why is None or _insists(found):
         return None
-    return Skip(Outcome.HELD, f"this digest was given up before ({why or 'no reason known'}); {OVERRIDE}")
+    return Skip(Outcome.HELD, f"this digest failed before ({why or 'no reason known'}); {OVERRIDE}")
 
 
 def _insists(found: Found) -> bool:

@@ -65,7 +65,7 @@ EVERYTHING = [
     late("shop_api", Why("held", "audit until noon")),
     late("shop_search", Why("waiting", "outside its window, which opens at 2026-03-02 03:00 UTC")),
     late("shop_cart", Why("waiting", "shop_api goes first")),
-    late("shop_mail", Why("held", f"this digest was given up before (rolled back by hand); {OTHER}")),
+    late("shop_mail", Why("held", f"this digest failed before (rolled back by hand); {OTHER}")),
     standing("shop_label", registry="not-followed", why=(Why("label", "unknown label deployer.polcy; did you mean deployer.policy?"),)),
     standing("db", registry="not-followed", why=(Why("ignored", "the image is pinned to a digest and has no tag to follow"),), last=None, credentials_age=None),
     standing("cache", registry="not-followed", why=(Why("ignored", "the image is pinned to a digest and has no tag to follow"),), last=None, credentials_age=None),

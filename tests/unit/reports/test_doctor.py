@@ -1,0 +1,23 @@
+"""What `deployer doctor` makes of workers that do not answer."""
+
+import pytest
+
+from deployer.reports.doctor import workers
+
+
+@pytest.mark.parametrize(
+    ("answers", "waiting", "level"),
+    [({"worker-1@a": {"ok": "pong"}}, 5, "ok"), ({}, 0, "warn"), (None, 0, "warn"), ({}, 2, "fail")],
+)
+def test_no_worker_is_a_fault_as_soon_as_tasks_wait_for_one(answers, waiting, level):
+    """F11: it only warned, in the middle of an outage as before the first start."""
+    found = workers(lambda: answers, lambda: waiting)
+    assert found.level == level
+    assert ("celery -A deployer worker" in found.fix) == (level != "ok")
+
+
+def test_a_redis_that_does_not_answer_says_nothing_about_workers():
+    def ping():
+        raise ConnectionError
+
+    assert workers(ping, lambda: 2).level == "warn"
