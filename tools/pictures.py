@@ -56,7 +56,7 @@ def main() -> None:
         if not shutil.which("chromium"):
             return
         page = f"http://{LOGIN}@127.0.0.1:{port}"
-        _picture(f"{page}/tasks", "flower-tasks", 1900, 700)
+        _picture(f"{page}/tasks", "flower-tasks", 1400, 640)
         failed = json.loads(lab.python(queues, _FIND))
         _picture(f"{page}/task/{failed}", "flower-task", 1300, 1250)
         _picture(f"{page}/workers", "flower-workers", 1300, 420)

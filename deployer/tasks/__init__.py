@@ -21,7 +21,7 @@ from deployer.observability.logs import about
 from deployer.rollouts.fleet import renewal, survey
 from deployer.rollouts.ledger.turns import take_turn
 from deployer.tasks import worker
-from deployer.tasks.again import again_later, leave, note_fault, send_back
+from deployer.tasks.again import Delayed, Rolling, Waiting, again_later, leave, note_fault, send_back
 from deployer.tasks.ending import end
 from deployer.tasks.fan_out import begin_deployments
 from deployer.tasks.message import DeploymentMessage, Message, PartMessage, describe, task_id
@@ -242,7 +242,8 @@ def _advance(task: Any, service: str, request: Request, message: DeploymentMessa
         if step.fault:
             note_fault(task, step.fault, step.message, step.seconds)
         log.debug("Looking again in %.0f s: %s", step.seconds, step.reason)
-        raise send_back(task, step.message, step.seconds, step.reason) from step.fault
+        why = Delayed if step.fault else Rolling if step.message.watch else Waiting
+        raise send_back(task, step.message, step.seconds, why(step.reason)) from step.fault
 
 
 def _give_up(number: str, pushed: Deploy, reason: str) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Send a task back to the queue: it comes again later, and remembers what its message says."""
+"""Send a task back to the queue: it comes again later, and remembers what its message says.
+
+Celery calls this a retry. Its monitors show the class of the reason, which tells progress from a fault.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,29 @@ from deployer.tasks.message import Message
 log = logging.getLogger(__name__)
 
 
+class Waiting(Exception):  # noqa: N818 - no error, it is what monitors show
+    """Why a deployment that has not begun is looked at again."""
+
+
+class Rolling(Waiting):
+    """How far a roll-out is that is looked at again."""
+
+
+class Delayed(Waiting):
+    """The fault that delays a deployment."""
+
+
 def again_later(task: Any, fault: DeployerError, message: Message) -> Exception:
     """Send a task of many services back after a fault of the engine, also one that it calls permanent.
 
     A socket proxy that forbids a request, say, is mended by a person, and no push may be lost meanwhile.
     """
     if isinstance(fault, BusyError):
-        return send_back(task, message.with_wait(fault.seconds), fault.seconds, str(fault))
+        return send_back(task, message.with_wait(fault.seconds), fault.seconds, Waiting(str(fault)))
     message = message.with_fault()
     seconds = backoff(message.faults)
     note_fault(task, fault, message, seconds)
-    return send_back(task, message.with_wait(seconds), seconds, str(fault))
+    return send_back(task, message.with_wait(seconds), seconds, Delayed(str(fault)))
 
 
 def leave(task: Any, fault: DeployerError, message: Message, patience: timedelta) -> Exception:
@@ -46,15 +61,11 @@ def note_fault(task: Any, fault: Exception, message: Message, seconds: float) ->
     worker.standby().doubt()
 
 
-class Waiting(Exception):  # noqa: N818 - Flower shows the name
-    """The reason why a deployment that has not ended is looked at again."""
-
-
-def send_back(task: Any, message: Message, seconds: float, reason: str) -> Exception:
+def send_back(task: Any, message: Message, seconds: float, reason: Waiting) -> Exception:
     """Return what a task has to raise to come again after some seconds, with what it remembers."""
     # Retry of Celery keeps id, arguments and headers; the delay becomes SQS's own (DurableTask).
     kwargs = {**task.request.kwargs, "deployment": message.encode()}
     retry: Exception = task.retry(
-        args=task.request.args, kwargs=kwargs, countdown=seconds, exc=Waiting(reason), throw=False
+        args=task.request.args, kwargs=kwargs, countdown=seconds, exc=reason, throw=False
     )
     return retry
