@@ -183,10 +183,10 @@ def test_what_is_held_back_is_what_the_tag_means_and_not_what_a_late_event_spoke
     """D8: a bad push, a good one, a rollback, then the first one's event: the second one is held back."""
     swarm.push(WEB, digest(3))
     runs.run()
-    runs.run(task="t2", by="rollback", rollback=True)
-    late = runs.run(task="t3", by="event", hint=digest(2))
+    runs.run(deployment_id="t2", trigger="rollback", rollback=True)
+    late = runs.run(deployment_id="t3", trigger="event", pushed_digest=digest(2))
     assert (late.outcome, late.image) == (Outcome.HELD, pinned(3))
-    by_hand = runs.run(task="t4", by="manual")
+    by_hand = runs.run(deployment_id="t4", trigger="manual")
     assert (by_hand.outcome, by_hand.image) == (Outcome.HELD, pinned(3))
 
 
@@ -194,9 +194,9 @@ def test_under_a_hold_it_is_the_pushed_image_or_the_one_that_was_asked_for(swarm
     """D8: IMAGE was what runs for a request by hand, and what was pushed for an event."""
     swarm.create("kept", pinned(1), labels={"deployer.hold": "audit"})
     tagged = WEB.replace(":latest", ":v7")
-    assert runs.run("kept", hint=digest(2)).image == pinned(2)
-    assert runs.run("kept", by="manual", task="t2").image == WEB
-    assert runs.run("kept", by="manual", task="t3", image=tagged).image == tagged
+    assert runs.run("kept", pushed_digest=digest(2)).image == pinned(2)
+    assert runs.run("kept", trigger="manual", deployment_id="t2").image == WEB
+    assert runs.run("kept", trigger="manual", deployment_id="t3", image=tagged).image == tagged
 
 
 def test_rollback_finds_the_way_in_the_swarms_history_after_the_labels_were_reset(swarm, runs):
