@@ -37,6 +37,7 @@ class Front:
         self._signature = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
         self.strict = Strict(self.send)
         self.calls: list[tuple[str, Json]] = []  # every request over HTTP: the action and its members
+        self.refusals: list[str] = []  # the code of each refusal over HTTP
         self.region = region
         self.account = None
         self._server: ThreadingHTTPServer | None = None
@@ -64,6 +65,11 @@ class Front:
         """Know nothing any more of what has passed."""
         self.strict = Strict(self.send)
         self.calls.clear()
+        self.refusals.clear()
+
+    def refused(self, code: str) -> int:
+        """Return how many requests over HTTP were refused with a code."""
+        return self.refusals.count(code)
 
     def called(self, action: str) -> list[Json]:
         """Return the members of every request over HTTP of an action, oldest first."""
@@ -109,6 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             status, answer = 200, self._front.strict.request(action, members)
         except Refusal as refusal:
+            self._front.refusals.append(refusal.code)
             status, answer = refusal.status, {"__type": refusal.code, "message": refusal.message}
         except TemporaryError:
             self.close_connection = True

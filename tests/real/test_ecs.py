@@ -22,7 +22,7 @@ def lab(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _clean(lab):
-    lab.front.calls.clear()
+    lab.front.forget()
     yield
     lab.end_processes()
     lab.clear()
@@ -258,3 +258,36 @@ def test_31_a_push_goes_to_a_swarm_and_to_ecs(lab, queues):
     ended(swarm, "web: updated")
     assert lab.image_of("web") == f"{HOST}/{WEB}@{digest}"
     assert lab.running("web") == [digest]
+
+
+# 17: more services than ECS's quotas let begin at once; the front refuses what exceeds them
+def test_17_forty_services_of_one_image_begin_within_the_quota(lab, queues):
+    lab.push(WEB, "v1")
+    made = lab.create_service("web-0", web(WEB), desired=0, family="many")
+    names = ["web-0", *(f"web-{number}" for number in range(1, 40))]
+    for name in names[1:]:
+        lab.create_service(name, definition=made["taskDefinition"], desired=0, wait=False)
+    many = lab.aws.queues(visibility=60)
+    lab.bridge(many)
+    worker = lab.worker(many)
+    lab.front.strict.quotas = True
+    digest = publish(lab, many)
+    ended(worker, *(f"{name}: updated" for name in names), timeout=240)
+    assert {tuple(lab.operator.images(name)) for name in names} == {(pinned(digest),)}
+    assert len(lab.front.called("UpdateService")) == 40
+    assert lab.front.refused("ThrottlingException") == 0
+
+
+# 27: a command before the deployment, whose exit code decides
+def test_27_a_command_that_fails_leaves_the_service_alone_and_runs_once(lab, queues, worker):
+    first = lab.push(WEB, "v1")
+    lab.create_service("web", web(WEB, labels={"deployer.pre-command": "migrate"}))
+    bad = publish(lab, queues, "bad", "crash")
+    assert "exited with code 7" in ended(worker, "web: failed", timeout=90)
+    (run,) = {sent["clientToken"] for sent in lab.front.called("RunTask")}
+    assert run
+    lab.aws.send(queues.events, json.dumps(lab.event(WEB, bad)))
+    ended(worker, "web: failed", "web: held")
+    assert lab.front.called("UpdateService") == []
+    assert len(lab.front.called("RunTask")) == 1
+    assert lab.running("web") == [first]
