@@ -92,7 +92,8 @@ class State:
 _LABELS = {f.name: STATE_PREFIX + f.name.replace("_", "-") for f in fields(State)}
 
 
-def _is_time(text: str) -> bool:
+def is_time(text: str) -> bool:
+    """Return whether a text is a time in ISO 8601 with a time zone."""
     try:
         return datetime.fromisoformat(text).tzinfo is not None
     except ValueError:
@@ -112,9 +113,9 @@ _CHECKS: Mapping[str, Callable[[str], bool]] = {
     "image": _is_image,
     "previous": _is_pinned_image,
     "failed": lambda text: all(map(is_digest, text.split(","))),
-    "at": _is_time,
-    "pushed_at": _is_time,
-    "credentials_at": _is_time,
+    "at": is_time,
+    "pushed_at": is_time,
+    "credentials_at": is_time,
 }
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from deployer.model.image import is_digest, is_tag
+from deployer.model.service import is_time
 from deployer.model.snapshot import MOVED
 
 FAILED = "deployer.failed."
@@ -76,13 +76,6 @@ def _line(failure: Failure, reason: bool) -> str:
 
 def _failure(line: str) -> Failure | None:
     digest, at, tag, reason = [*line.split(" ", 3), "", "", ""][:4]
-    if not is_digest(digest) or not (at == UNKNOWN or _is_time(at)) or not (tag == UNKNOWN or is_tag(tag)):
+    if not is_digest(digest) or not (at == UNKNOWN or is_time(at)) or not (tag == UNKNOWN or is_tag(tag)):
         return None
     return Failure(digest, None if tag == UNKNOWN else tag, reason, None if at == UNKNOWN else at)
-
-
-def _is_time(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        return False

@@ -1,4 +1,4 @@
-"""What ran before, and who went back from it: by PreviousSpec, UpdateStatus and the tasks of the past."""
+"""The images that ran before, and who left them: by PreviousSpec, UpdateStatus and the tasks of the past."""
 
 from __future__ import annotations
 
