@@ -73,8 +73,7 @@ def lost(wanted: Any, got: Any, path: str = "") -> list[str]:
         return [found for key in wanted for found in lost(wanted[key], got.get(key), _join(path, str(key)))]
     if isinstance(wanted, list) and isinstance(got, list):
         return list(_lost_of_list(wanted, got, path))
-    same = wanted == got and isinstance(wanted, bool) == isinstance(got, bool)
-    return [] if same else [path or "everything"]
+    return [] if wanted == got else [path or "everything"]
 
 
 def _lost_of_list(wanted: list[Any], got: list[Any], path: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ from ecs_world import BREAKER, MANAGED, ONLY_BREAKS, REPOSITORY, EcsWorld, conta
 
 from deployer.model.deployment import Again, Outcome, Report, Request
 from deployer.model.image import Image
+from deployer.rollouts.fleet.survey import survey
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_1_a_push_becomes_one_revision_that_differs_in_the_digest_alone(world):
 def test_what_a_service_runs_already_is_not_deployed_again_although_its_revision_names_a_tag_alone(world):
     world.create()
     assert world.deploy().outcome is Outcome.UNCHANGED
-    assert world.reconcile() == []
+    assert survey(world.deployer).behind == ()
     assert world.revision() == "web:1"
 
 
@@ -361,3 +362,44 @@ def test_what_a_tag_meant_before_somebody_forced_a_deployment_is_a_way_back():
     assert report.outcome is Outcome.ROLLED_BACK
     assert world.snapshot().service.image.digest == digest(1)
     assert {task["containers"][0]["imageDigest"] for task in world.operator.tasks("web")} == {digest(1)}
+
+
+def test_9_a_way_back_that_the_service_does_not_show_yet_is_no_rollback_to_what_it_shows():
+    world = EcsWorld(rollout_timeout=60)
+    world.create()
+    world.push(2)
+    world.deploy("two")
+    world.push(3, behaviour="crash")
+    world.deploy("bad", until=lambda step: step.watch and step.watch.watched > 50)
+    world.fake.answer_late(10)
+    [newest, *_] = world.api.call("ListServiceDeployments", cluster="prod", service="web")[
+        "serviceDeployments"
+    ]
+    world.api.call("StopServiceDeployment", serviceDeploymentArn=newest["serviceDeploymentArn"])
+    late = world.snapshot()
+    assert (late.service.image.digest, late.rolled_back, late.left) == (digest(3), False, None)
+    assert late.progress.engine_busy
+    world.wait(15)
+    seen = world.snapshot()
+    assert (seen.service.image.digest, seen.rolled_back) == (digest(2), True)
+    assert seen.left.image.endswith(f":latest@{digest(3)}")
+
+
+def test_9_a_description_that_never_shows_the_newest_deployment_blocks_nothing_for_long(world):
+    world.create()
+    world.push(2)
+    world.deploy("two")
+    answers = world.fake.region()._answers
+    described = answers["DescribeServices"]
+
+    def other(members):
+        answer = described(members)
+        for service in answer["services"]:
+            service["currentServiceRevisions"] = [{"arn": "another"}]
+        return answer
+
+    answers["DescribeServices"] = other
+    world.push(3)
+    began = world.fake.clock.seconds
+    assert world.deploy("three").outcome is Outcome.UPDATED
+    assert 60 < world.fake.clock.seconds - began < 200
