@@ -1,0 +1,74 @@
+"""Scenario 29, on a real engine: a pipeline deploys to ECS without queue and worker, and its exit code is true."""
+
+import json
+
+import pytest
+from ecs_pushes import BREAKER, WEB, pinned
+
+from lab.aws import HOST
+from lab.ecs.lab import EcsLab, web
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    with EcsLab(tmp_path_factory.mktemp("ecs"), keep_logs=True) as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def _clean(lab):
+    lab.front.calls.clear()
+    yield
+    lab.end_processes()
+    lab.clear()
+
+
+@pytest.fixture
+def run(lab, queues):
+    return lambda *argv, **settings: lab.deployer(queues, *argv, **settings)
+
+
+def test_29_a_good_image_is_0_and_a_crashing_one_is_not(lab, run):
+    lab.push(WEB, "v1")
+    lab.create_service("web", web(WEB), deploymentConfiguration=BREAKER)
+    good = lab.push(f"{WEB.partition(':')[0]}:v2", "v2")
+    done = run("ecs", "deploy", "web", "--image", "v2", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["outcome"] == "updated"
+    assert lab.running("web") == [good]
+    lab.push(f"{WEB.partition(':')[0]}:v3", "v3", "crash")
+    done = run("ecs", "deploy", "web", "--image", "v3")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "exited with code 7" in done.stdout
+    definition = lab.operator.definition(lab.operator.service("web")["taskDefinition"])
+    assert definition["containerDefinitions"][0]["image"] == pinned(good)
+
+
+def test_29_silinternationals_arguments(lab, run):
+    name = WEB.partition(":")[0]
+    lab.push(WEB, "v1")
+    lab.create_service("web", web(WEB), deploymentConfiguration=BREAKER)
+    good = lab.push(f"{name}:v2", "v2")
+    argv = ("ecs-deploy", "-c", "prod", "-n", "web", "-t", "60")
+    done = run(*argv, "-i", f"{HOST}/{name}:v2", "--enable-rollback")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert lab.running("web") == [good]
+    lab.push(f"{name}:v3", "v3", "crash")
+    assert run(*argv, "-to", "v3").returncode == 1
+    assert run(*argv, "-to", "nothing").returncode == 1
+    shown = run("ecs", "revisions", "web").stdout.splitlines()
+    assert shown[-1].endswith(f"{HOST}/{WEB}")
+    assert sum(line.startswith("*") for line in shown) == 1
+
+
+@pytest.mark.parametrize(("kind", "code"), [("job", 0), ("crash", 3)])
+def test_a_task_runs_and_its_exit_code_counts(lab, run, kind, code):
+    """The emulator knows no entry point but the image's own, so what runs is the image's."""
+    image = f"{WEB.partition(':')[0]}:{kind}"
+    lab.push(image, "v1", kind)
+    lab.create_service("web", web(image), desired=0)
+    done = run("ecs", "run", "web")
+    assert done.returncode == code, done.stdout + done.stderr
+    assert ("exited with code 7" in done.stdout) is bool(code)
