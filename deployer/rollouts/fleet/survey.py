@@ -67,7 +67,8 @@ def survey(core: Core, at_once: int = ASKED_AT_ONCE) -> Survey:
     Raises:
         TemporaryError: the Swarm cannot answer now.
     """
-    ledger, asking = core.target.ledger(), asked_once(core)
+    ledger, target = core.target.ledger(), AskedOnce(core.target)
+    asking = replace(asked_once(core), target=target)
     services = [s for s in core.target.services() if s.image and s.carries(core.rules.filter_label)]
     answers = side_by_side(
         lambda s: _compare(asking, s, ledger), services, kind=lambda s: s.image_text, at_once=at_once
@@ -75,7 +76,7 @@ def survey(core: Core, at_once: int = ASKED_AT_ONCE) -> Survey:
     pairs = list(zip(services, answers, strict=True))
     return Survey(
         len(services),
-        len({image for image, _ in asking.target.asked}),  # type: ignore[attr-defined]
+        len({image for image, _ in target.asked}),
         tuple(found for found in answers if isinstance(found, Outdated)),
         # A label that is not understood is said in the log and in `status` already.
         tuple((s.name, str(f)) for s, f in pairs if isinstance(f, DeployerError) and not _is_label(f)),
