@@ -29,9 +29,9 @@ from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.pace import Pace
 from deployer.rollouts.ports import Target
 from deployer.settings import Settings, load
-from deployer.targets.ecs.connection import connect, ledger_of
 from deployer.targets.ecs.service import Options
 from deployer.targets.ecs.target import Ecs
+from deployer.targets.ecs.wire.connection import connect, ledger_of
 from deployer.targets.swarm.client import DockerSwarm
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from deployer.errors import TemporaryError
-from deployer.targets.ecs.api import error_of
+from deployer.targets.ecs.wire.api import error_of
 from lab.ecs.records import Json
 from lab.ecs.refusal import Refusal
 from lab.ecs.strict import Strict
@@ -55,7 +55,7 @@ class Front:
             self._server.server_close()
 
     def call(self, action: str, /, **members: Any) -> Json:
-        """Send a request as a person does, by the rules; errors as of `deployer.targets.ecs.api.Api`."""
+        """Send a request as a person does, by the rules; errors as of `deployer.targets.ecs.wire.api.Api`."""
         try:
             return self.strict.request(action, members)
         except Refusal as refusal:

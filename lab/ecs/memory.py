@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from deployer.targets.ecs.api import error_of
+from deployer.targets.ecs.wire.api import error_of
 from deployer.targets.swarm.memory.objects import copied
 from deployer.targets.swarm.memory.timeline import Timeline
 from lab.ecs import rules, show
@@ -198,7 +198,7 @@ class FakeEcs:
 
 
 class FakeApi:
-    """ECS in one region, as `deployer.targets.ecs.api.Api` has it."""
+    """ECS in one region, as `deployer.targets.ecs.wire.api.Api` has it."""
 
     def __init__(self, ecs: FakeEcs, region: str, account: str | None) -> None:
         self._ecs = ecs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from deployer.targets.ecs.api import Api
+from deployer.targets.ecs.wire.api import Api
 from lab.ecs.records import Json
 from lab.ecs.rules import READ_ONLY
 

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from deployer.targets.ecs.api import Refused
+from deployer.targets.ecs.wire.api import Refused
 from lab.ecs.memory import FakeEcs
 from lab.ecs.operators import Operator, container
 

@@ -76,9 +76,9 @@ def connected(
     from deployer.rollouts.decision import Rules
     from deployer.rollouts.deployer import Deployer
     from deployer.settings import load
-    from deployer.targets.ecs.connection import connect, ledger_of
     from deployer.targets.ecs.service import Options
     from deployer.targets.ecs.target import Ecs
+    from deployer.targets.ecs.wire.connection import connect, ledger_of
 
     settings = load()
     accounts = Accounts(settings.assume_roles)

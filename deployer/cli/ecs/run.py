@@ -15,7 +15,7 @@ from deployer.cli.faults import plainly
 from deployer.errors import BusyError, PermanentError, TemporaryError, printable
 
 if TYPE_CHECKING:
-    from deployer.targets.ecs.api import Api
+    from deployer.targets.ecs.wire.api import Api
 
 POLL_SECONDS = 3.0
 
@@ -34,8 +34,8 @@ def run(service: str, command: Sequence[str], cluster: str | None, timeout: floa
     It has the service's revision, network and capacity. The exit code is 0 if that of its container is 0,
     else 3: `deployer ecs run web -- ./manage.py migrate`.
     """
-    from deployer.targets.ecs.jobs import as_of_service
     from deployer.targets.ecs.names import last
+    from deployer.targets.ecs.writes.jobs import as_of_service
 
     connected = core.connected(cluster)
     found = connected.service(service)

@@ -11,10 +11,10 @@ from typing import Any
 
 from deployer.errors import AccessDeniedError, TemporaryError
 from deployer.targets.ecs import tags
-from deployer.targets.ecs.api import Api, Refused
 from deployer.targets.ecs.cluster import Cluster
 from deployer.targets.ecs.names import family_of, last, seconds
 from deployer.targets.ecs.service import Raw, Revision
+from deployer.targets.ecs.wire.api import Api, Refused
 
 log = logging.getLogger(__name__)
 

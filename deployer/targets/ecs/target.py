@@ -14,16 +14,16 @@ from deployer.model.snapshot import Snapshot
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.ports import Change, Credentials
 from deployer.rollouts.prejob import Done, Failed, Running
-from deployer.targets.ecs.api import Api
-from deployer.targets.ecs.apply import apply
 from deployer.targets.ecs.cluster import Cluster, short_names
-from deployer.targets.ecs.jobs import run_first
-from deployer.targets.ecs.ledger import UnitStore
 from deployer.targets.ecs.look import look
 from deployer.targets.ecs.names import UnitId, account_of, cluster_of, region_of
 from deployer.targets.ecs.place import Cache, Place
 from deployer.targets.ecs.service import Options, Raw, Unit, is_own, read_units
-from deployer.targets.ecs.writing import Writer
+from deployer.targets.ecs.wire.api import Api
+from deployer.targets.ecs.wire.ledger import UnitStore
+from deployer.targets.ecs.writes.apply import apply
+from deployer.targets.ecs.writes.jobs import run_first
+from deployer.targets.ecs.writes.writing import Writer
 
 Ask = Callable[[Image, Credentials | None], Manifest]
 

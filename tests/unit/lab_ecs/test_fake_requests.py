@@ -3,7 +3,7 @@
 import pytest
 
 from deployer.errors import AccessDeniedError, BusyError
-from deployer.targets.ecs.api import Refused
+from deployer.targets.ecs.wire.api import Refused
 from lab.ecs.memory import FakeEcs
 from lab.ecs.operators import Operator, container
 from lab.ecs.rules import READ_ONLY

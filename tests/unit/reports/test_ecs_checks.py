@@ -8,7 +8,7 @@ from deployer.errors import AccessDeniedError, BusyError, SettingsError, Tempora
 from deployer.model.service import Service
 from deployer.reports import ecs_checks
 from deployer.rollouts.ledger import Ledger
-from deployer.targets.ecs.api import Refused, error_of
+from deployer.targets.ecs.wire.api import Refused, error_of
 
 SERVICE = "arn:aws:ecs:eu-west-1:123456789012:service/prod/web"
 WRITES = {"UpdateService", "RegisterTaskDefinition", "DeregisterTaskDefinition", "TagResource", "RunTask"}

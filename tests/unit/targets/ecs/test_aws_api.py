@@ -9,11 +9,11 @@ import pytest
 
 from deployer.aws.accounts import Accounts, Role
 from deployer.errors import AccessDeniedError, BusyError, SettingsError, TemporaryError
-from deployer.targets.ecs import aws_api
-from deployer.targets.ecs.api import Refused
 from deployer.targets.ecs.cluster import Cluster, parse_clusters
-from deployer.targets.ecs.connection import connect
-from deployer.targets.ecs.quotas import Buckets
+from deployer.targets.ecs.wire import aws_api
+from deployer.targets.ecs.wire.api import Refused
+from deployer.targets.ecs.wire.connection import connect
+from deployer.targets.ecs.wire.quotas import Buckets
 
 
 class Ecs:

@@ -3,7 +3,7 @@
 import pytest
 
 from deployer.errors import AccessDeniedError, BusyError, PermanentError, TemporaryError
-from deployer.targets.ecs.api import Refused, error_of
+from deployer.targets.ecs.wire.api import Refused, error_of
 
 ROLE = "arn:aws:sts::123456789012:assumed-role/worker/abc"
 SERVICE = "arn:aws:ecs:eu-west-1:123456789012:service/prod/web"

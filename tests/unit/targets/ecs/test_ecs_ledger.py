@@ -13,7 +13,7 @@ from deployer.aws.accounts import Accounts
 from deployer.errors import AccessDeniedError, BusyError, SettingsError, StaleVersionError, TemporaryError
 from deployer.rollouts.ledger import NAME, Failure, Hold, amend, forget, remember, set_freeze, set_hold
 from deployer.rollouts.ledger.turns import take_turn
-from deployer.targets.ecs.ledger import DynamoLedger, NoLedger
+from deployer.targets.ecs.wire.ledger import DynamoLedger, NoLedger
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 UNIT = "arn:aws:ecs:eu-west-1:123456789012:service/prod/web"

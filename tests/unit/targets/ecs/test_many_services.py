@@ -11,7 +11,7 @@ from ecs_world import MANAGED, REPOSITORY, EcsWorld, container, pinned
 from deployer.errors import BusyError
 from deployer.model.deployment import Outcome, Request
 from deployer.rollouts.fleet import batch
-from deployer.targets.ecs.quotas import Buckets
+from deployer.targets.ecs.wire.quotas import Buckets
 from deployer.tasks.message import DeploymentMessage
 from deployer.tasks.rollout import Ended, look
 

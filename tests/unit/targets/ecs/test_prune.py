@@ -5,7 +5,7 @@ from ecs_world import MANAGED, REPOSITORY, EcsWorld, container
 
 from deployer.model.deployment import Outcome
 from deployer.targets.ecs.names import last
-from deployer.targets.ecs.prune import prunable, prune
+from deployer.targets.ecs.writes.prune import prunable, prune
 
 
 @pytest.fixture

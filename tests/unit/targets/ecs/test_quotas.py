@@ -6,7 +6,7 @@ import random
 import pytest
 
 from deployer.errors import BusyError
-from deployer.targets.ecs.quotas import LONGEST_WAIT, Buckets, quota_of
+from deployer.targets.ecs.wire.quotas import LONGEST_WAIT, Buckets, quota_of
 
 REGISTER = "RegisterTaskDefinition"
 

@@ -15,7 +15,7 @@ from ecs_world import EcsWorld, pinned
 from deployer.aws.accounts import Accounts
 from deployer.errors import BusyError, StaleVersionError, TemporaryError
 from deployer.model.deployment import Again, Outcome, Report, Request
-from deployer.targets.ecs.ledger import DynamoLedger, NoLedger
+from deployer.targets.ecs.wire.ledger import DynamoLedger, NoLedger
 from lab import REGION
 from lab.aws import Aws
 

@@ -8,7 +8,7 @@ from ecs_world import REPOSITORY, EcsWorld, digest, pinned
 
 from deployer.errors import TemporaryError
 from deployer.model.deployment import Outcome, Request
-from deployer.targets.ecs.ledger import NoLedger
+from deployer.targets.ecs.wire.ledger import NoLedger
 
 POINTS = [
     ("before", "DescribeServices"),

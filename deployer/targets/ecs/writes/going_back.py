@@ -10,10 +10,10 @@ from collections.abc import Mapping
 
 from deployer.model.service import State
 from deployer.targets.ecs import definitions
-from deployer.targets.ecs.api import Refused
 from deployer.targets.ecs.names import family_of, last
 from deployer.targets.ecs.service import Raw, Revision, Unit
-from deployer.targets.ecs.writing import Writer
+from deployer.targets.ecs.wire.api import Refused
+from deployer.targets.ecs.writes.writing import Writer
 
 log = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ from deployer.model.label_names import PRE_COMMAND
 from deployer.model.service import LabelError, Service
 from deployer.rollouts.ports import Change
 from deployer.rollouts.prejob import Done, Failed, Running
-from deployer.targets.ecs.apply import check, revised
 from deployer.targets.ecs.names import NAMESPACE, last, seconds
 from deployer.targets.ecs.progress import words_of
 from deployer.targets.ecs.service import Raw, Revision, Unit
-from deployer.targets.ecs.writing import Writer
+from deployer.targets.ecs.writes.apply import check, revised
+from deployer.targets.ecs.writes.writing import Writer
 
 _OF_SERVICE = ("networkConfiguration", "platformVersion", "capacityProviderStrategy", "launchType")
 

@@ -8,10 +8,10 @@ import boto3
 
 from deployer.aws.accounts import Accounts
 from deployer.errors import SettingsError
-from deployer.targets.ecs.aws_api import AwsApi
 from deployer.targets.ecs.cluster import Cluster
-from deployer.targets.ecs.ledger import DynamoLedger, NoLedger, UnitStore
-from deployer.targets.ecs.quotas import Buckets
+from deployer.targets.ecs.wire.aws_api import AwsApi
+from deployer.targets.ecs.wire.ledger import DynamoLedger, NoLedger, UnitStore
+from deployer.targets.ecs.wire.quotas import Buckets
 
 Connected = tuple[tuple[Cluster, AwsApi], ...]
 

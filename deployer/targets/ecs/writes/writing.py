@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from deployer.errors import DeployerError, PermanentError, StaleVersionError
 from deployer.model.service import STATE_PREFIX, State
 from deployer.targets.ecs import definitions, tags
-from deployer.targets.ecs.api import Refused
-from deployer.targets.ecs.ledger import UnitStore
 from deployer.targets.ecs.names import UnitId, family_of, last
 from deployer.targets.ecs.place import Place
 from deployer.targets.ecs.service import PRIMARY, Raw, Revision, Unit, primary, record_in
 from deployer.targets.ecs.tags import Record
+from deployer.targets.ecs.wire.api import Refused
+from deployer.targets.ecs.wire.ledger import UnitStore
 
 log = logging.getLogger(__name__)
 

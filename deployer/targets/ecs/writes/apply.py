@@ -11,10 +11,10 @@ from deployer.model.image import Image
 from deployer.model.service import Service, State
 from deployer.rollouts.ports import Change
 from deployer.targets.ecs import definitions
-from deployer.targets.ecs.going_back import go_back
 from deployer.targets.ecs.names import last
 from deployer.targets.ecs.service import Revision, Unit
-from deployer.targets.ecs.writing import Writer
+from deployer.targets.ecs.writes.going_back import go_back
+from deployer.targets.ecs.writes.writing import Writer
 
 log = logging.getLogger(__name__)
 

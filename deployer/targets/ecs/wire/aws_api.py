@@ -19,8 +19,8 @@ from botocore.utils import get_environ_proxies
 
 from deployer.aws.accounts import Access, Accounts
 from deployer.errors import BusyError, TemporaryError
-from deployer.targets.ecs.api import SERVICE, error_of
-from deployer.targets.ecs.quotas import Buckets
+from deployer.targets.ecs.wire.api import SERVICE, error_of
+from deployer.targets.ecs.wire.quotas import Buckets
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 15.0  # seconds
 CONNECTIONS = 10

@@ -1,0 +1,1 @@
+"""Writes to services of ECS: forward, back, what runs first, and what is no longer needed."""
