@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 
 
 class Waiting(Exception):  # noqa: N818 - no error, it is what monitors show
-    """Why a deployment that has not begun is looked at again."""
+    """The reason why a deployment that has not begun is looked at again."""
 
 
 class Rolling(Waiting):
-    """How far a roll-out is that is looked at again."""
+    """The progress of a roll-out that is looked at again."""
 
 
 class Delayed(Waiting):
