@@ -73,7 +73,7 @@ def diff(service: str, revision: str | None, cluster: str | None) -> None:
 def prune(service: str, cluster: str | None, keep: int, everything: bool, dry_run: bool) -> None:
     """Take old revisions of SERVICE's task definition out of use.
 
-    Those that a service of the clusters runs, or would go back to, stay in any case.
+    Those that anything runs, or that a service would go back to, stay in any case.
     """
     connected = core.connected(cluster)
     for name in pruned(connected, connected.service(service), keep, everything=everything, dry_run=dry_run):
@@ -82,59 +82,32 @@ def prune(service: str, cluster: str | None, keep: int, everything: bool, dry_ru
 
 def pruned(
     connected: core.Here, service: Service, keep: int, *, everything: bool = False, dry_run: bool = False
-) -> Iterator[str]:
-    """Take old revisions out of use, one at a time, and yield the name of each.
+) -> list[str]:
+    """Take old revisions out of use; return them, oldest first.
 
     Args:
         connected: the core.
         service: whose family it is.
         keep: how many of the newest stay.
         everything: also those that the deployer has not registered.
-        dry_run: only yield them.
+        dry_run: only return them.
     """
     from deployer.targets.ecs.names import last
+    from deployer.targets.ecs.writes.prune import prunable
+    from deployer.targets.ecs.writes.prune import prune as taken
 
-    used = _used(connected)
-    place, kept = connected.place(service), 0
-    for revision in list(_newest(connected, service)):
-        if not everything and not _is_ours(revision, service):
-            continue
-        kept += 1
-        if kept <= keep or last(revision.arn) in used:
-            continue
-        if not dry_run:
-            place.deregister(revision.arn)
-        yield last(revision.arn)
-
-
-def _used(connected: core.Here) -> set[str]:
-    """Return the revisions that any service runs, is on its way to or from, or would go back to."""
-    from deployer.targets.ecs.names import last
-
-    found: set[str] = set()
-    for service in connected.target.services():
-        raw, record = service.native.raw, service.native.record
-        arns = [one.get("taskDefinition") for one in raw.get("deployments") or ()]
-        found |= {last(str(arn)) for arn in (*arns, raw.get("taskDefinition")) if arn}
-        found |= {record.former} if record.former else set()
-    return found
+    places = connected.target.places
+    if dry_run:
+        return [last(arn) for arn in prunable(places, service, keep, every=everything)]
+    return taken(places, service, keep, every=everything)
 
 
 def _newest(connected: core.Here, service: Service) -> Iterator[Revision]:
     from deployer.targets.ecs.names import family_of
 
-    place, family = connected.place(service), family_of(_current(service).arn)
-    token: dict[str, str] = {}
-    while True:
-        answer = place.api.call(
-            "ListTaskDefinitions", familyPrefix=family, status="ACTIVE", sort="DESC", maxResults=100, **token
-        )
-        for arn in answer.get("taskDefinitionArns") or ():
-            if family_of(str(arn)) == family:  # a prefix begins other families' names, too
-                yield place.revision(str(arn), fresh=False)
-        if not answer.get("nextToken"):
-            return
-        token = {"nextToken": str(answer["nextToken"])}
+    place = connected.place(service)
+    for arn in place.family(family_of(_current(service).arn)):
+        yield place.revision(arn, fresh=False)
 
 
 def _current(service: Service) -> Revision:
