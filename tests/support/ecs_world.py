@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from deployer.errors import BusyError, DeployerError, NotFoundError, StaleVersionError, TemporaryError
@@ -76,6 +77,7 @@ class EcsWorld:
         self.rules = Rules(**rules)
         self.clusters = [Cluster(cluster)]
         self.missing: set[str] = set()
+        self.pushed: dict[str, datetime] = {}
         self.deployer = self.worker()
 
     def worker(self, store: Store | None = None) -> Deployer:
@@ -92,6 +94,7 @@ class EcsWorld:
         self, n: int, tag: str = "latest", behaviour: str = "ok", name: str = REPOSITORY, **life: Any
     ) -> None:
         self.fake.push(f"{name}:{tag}", digest(n))
+        self.pushed[f"{name}:{tag}"] = self.fake.clock.now + timedelta(milliseconds=len(self.pushed))
         self.fake.image(pinned(n, name), behaviour, **life)  # type: ignore[arg-type]
 
     def create(
@@ -207,8 +210,12 @@ class EcsWorld:
         return Credentials("AWS", "token", image.host)
 
     def tags(self, image: Image, login: str | None = None) -> list[Tag]:
-        every = {Image.parse(name): value for name, value in self.fake.images.digests.items()}
-        return [Tag(one.tag, None, value) for one, value in every.items() if one.same_repository(image)]
+        every = {name: Image.parse(name) for name in self.fake.images.digests}
+        return [
+            Tag(one.tag, self.pushed.get(name), self.fake.images.digests[name])
+            for name, one in every.items()
+            if one.same_repository(image) and one.tag
+        ]
 
     def renew(self, image: Image) -> None:
         pass
