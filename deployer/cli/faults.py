@@ -35,11 +35,13 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _of_a_library(fault: Exception) -> str | None:
     # Imported only now: a command that goes well has no need of them.
-    from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+    from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
     from kombu.exceptions import OperationalError
 
     if isinstance(fault, NoRegionError):
         return "no AWS region is set: export AWS_REGION=eu-central-1 (the region of the queues)"
+    if isinstance(fault, ProfileNotFound):
+        return f"{_first_line(fault)}: correct AWS_PROFILE, or add it to the AWS configuration"
     if isinstance(fault, OperationalError | BotoCoreError | ClientError):
         return f"cannot send to the task queue ({_queue()}): {_first_line(fault)}{_hint(fault)}"
     return None

@@ -138,6 +138,17 @@ def test_no_cluster_is_said_with_the_way_out(load, run):
     assert run("ecs", "scale", "web", 5, "-c", "a/b").exit_code == 2
 
 
+def test_an_unknown_profile_is_not_taken_for_a_fault_of_the_queue(load, run, monkeypatch, tmp_path):
+    load()
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_PROFILE", "")
+    done = run("ecs-deploy", "-c", "prod", "-n", "web", "-to", "v1", "-p", "nobody", "-r", "eu-west-1")
+    assert done.exit_code == 1
+    assert "The config profile (nobody) could not be found: correct AWS_PROFILE" in done.stderr
+    assert "queue" not in done.stderr
+
+
 # -- revisions ---------------------------------------------------------------------------------------------------
 
 
