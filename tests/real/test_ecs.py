@@ -1,13 +1,15 @@
-"""From the push to the tasks of ECS: an emulator that runs them on a real engine, behind a strict front."""
+"""From the push to the tasks of ECS: an emulator that runs them on a real engine, behind a strict front.
 
-import json
+The tests share a lab, a bridge and a worker; each has services and repositories of its own. The numbers are
+those of the scenarios in the issue.
+"""
 
 import pytest
-from ecs_pushes import BREAKER, WEB, ended, ends, pinned, publish, revisions, runs
+from ecs_pushes import BREAKER, again, created, ended, ends, fates, pinned, publish, revisions, runs, updates
 
 from deployer.errors import TemporaryError
 from lab import HOST, PLAIN_HOST, images, wait_until
-from lab.ecs.lab import CLUSTER, EcsLab, web
+from lab.ecs.lab import EcsLab, web
 from lab.ecs.operators import container
 from lab.ecs.rules import READ_ONLY
 
@@ -20,274 +22,220 @@ def lab(tmp_path_factory):
         yield started
 
 
-@pytest.fixture(autouse=True)
-def _clean(lab):
-    lab.front.forget()
-    yield
-    lab.end_processes()
-    lab.clear()
+@pytest.fixture(scope="module")
+def queues(lab):
+    return lab.aws.queues()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def worker(lab, queues):
-    """A bridge and a worker."""
     lab.bridge(queues)
     return lab.worker(queues)
 
 
+@pytest.fixture(autouse=True)
+def _clean_lab():
+    """Leave the lab as it is: what a test has made is nobody else's."""
+
+
 def content(lab, name):
-    """Return a revision's content: what a request to register it would have."""
+    """Return what a request to register a revision would have."""
     found = lab.operator.definition(name)
     return {key: value for key, value in found.items() if key not in READ_ONLY}
 
 
-# 1: a push of :latest becomes a revision that differs in the digest alone, and `updated`
-def test_1_a_push_becomes_a_revision_a_deployment_and_an_end(lab, queues, worker):
-    lab.push(WEB, "v1")
-    made = lab.create_service("web", web(WEB, futureField={"deep": [1]}), tags={"team": "a"})
+def test_1_and_2_a_push_becomes_one_revision_one_deployment_and_one_end(lab, queues, worker):
+    lab.push("team/web:latest", "v1")
+    given = web("team/web:latest", futureField={"deep": [1]})
+    made = lab.create_service("web", given, tags={"team": "a"})
     before = content(lab, made["taskDefinition"])
-    digest = publish(lab, queues)
-    ended(worker, "web: updated")
+    digest = publish(lab, queues, "team/web")
+    for _ in range(2):
+        again(lab, queues, "team/web", digest)
+    wait_until(lambda: updates(lab, "web"), 40, "the update")
+    for _ in range(2):  # and while it is followed
+        again(lab, queues, "team/web", digest)
+    wait_until(lambda: "web: updated" in ends(worker, "web"), 60, "the end")
     assert lab.running("web") == [digest]
-    after = content(lab, lab.operator.service("web")["taskDefinition"])
-    before["containerDefinitions"][0]["image"] = pinned(digest)
-    assert after == before
+    assert len(updates(lab, "web")) == 1
     assert len(revisions(lab, "web")) == 2
+    after = content(lab, lab.operator.service("web")["taskDefinition"])
+    before["containerDefinitions"][0]["image"] = pinned(digest, "team/web")
+    assert after == before
     assert lab.operator.service("web")["tags"] == [{"key": "team", "value": "a"}]
 
 
-# 2: the same event many times, and while the first is followed
-def test_2_an_event_that_comes_five_times_deploys_once(lab, queues, worker):
-    lab.push(WEB, "v1")
-    lab.create_service("web", web(WEB))
-    digest = lab.push(WEB, "v2")
-    event = json.dumps(lab.event(WEB, digest))
-    for _ in range(3):
-        lab.aws.send(queues.events, event)
-    wait_until(lambda: lab.front.called("UpdateService"), 40, "the update")
-    for _ in range(2):
-        lab.aws.send(queues.events, event)
-    wait_until(lambda: not lab.aws.count(queues.events) and not lab.aws.count(queues.tasks), 60, "rest")
-    assert ("web", "updated") in ends(worker)
-    assert len(lab.front.called("UpdateService")) == 1
-    assert len(revisions(lab, "web")) == 2
-    assert lab.running("web") == [digest]
-
-
-# 4: ECS's own circuit breaker is seen as the failure that it is, and remembered
-def test_4_a_rollback_of_the_circuit_breaker_is_told_remembered_and_not_tried_again(lab, queues, worker):
-    first = lab.push(WEB, "v1")
-    lab.create_service("web", web(WEB), deploymentConfiguration=BREAKER)
-    bad = publish(lab, queues, "bad", "crash")
-    log = ended(worker, "web: rolled-back", timeout=90)
-    assert "container web exited with code 7" in log
-    runs(lab, "web", first)
-    writes = len(lab.front.called("UpdateService"))
-    lab.aws.send(queues.events, json.dumps(lab.event(WEB, bad)))
-    ended(worker, "web: rolled-back", "web: held")
-    assert len(lab.front.called("UpdateService")) == writes
-    good = publish(lab, queues, "v3")
-    ended(worker, "web: rolled-back", "web: held", "web: updated")
-    assert lab.running("web") == [good]
-
-
-# 5: no circuit breaker: ECS would try for ever; we take it back, and the old tasks serve all the time
-def test_5_without_a_circuit_breaker_the_time_out_takes_back(lab, queues):
-    first = lab.push(WEB, "v1")
-    lab.create_service("web", web(WEB))
-    lab.bridge(queues)
-    worker = lab.worker(queues, ROLLOUT_TIMEOUT="12")
-    publish(lab, queues, "bad", "crash")
-    wait_until(lambda: lab.front.called("UpdateService"), 40, "the update")
-    served = []
-    wait_until(lambda: served.append(first in lab.running("web")) or ends(worker), 90, "the end")
-    assert all(served)
-    ended(worker, "web: rolled-back")
-    runs(lab, "web", first)
-    (stopped,) = lab.front.called("StopServiceDeployment")
-    assert stopped["stopType"] == "ROLLBACK"
-    for sent in lab.front.called("UpdateService"):
-        assert sent.keys() == {"cluster", "service", "taskDefinition"}
-
-
-# 3: a worker that dies on either side of UpdateService
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_3_a_worker_that_dies_at_the_update_leaves_one_revision_and_one_deployment(lab, queues, when):
-    lab.push(WEB, "v1")
-    lab.create_service("web", web(WEB))
-    first = len(revisions(lab, "web"))
-    lab.bridge(queues)
-    worker = lab.worker(queues)
+def test_3_a_worker_that_dies_at_the_update_leaves_one_revision_and_one_deployment(lab, when):
+    name, own = f"dies-{when}", lab.aws.queues()
+    repository, _ = created(lab, name)
+    lab.bridge(own)
+    worker = lab.worker(own)
 
     def die(members):
         worker.kill()
         raise TemporaryError("the worker has died")
 
     getattr(lab.front.strict.faults, when)("UpdateService", die)
-    digest = publish(lab, queues)
+    digest = publish(lab, own, repository)
     wait_until(lambda: not worker.running, 40, "the worker's end")
-    ended(lab.worker(queues), "web: updated", timeout=90)
-    assert lab.running("web") == [digest]
-    assert len(revisions(lab, "web")) == first + 1
-    fates = lab.front.call("ListServiceDeployments", cluster=CLUSTER, service="web")["serviceDeployments"]
-    assert [one["status"] for one in fates] == ["SUCCESSFUL", "SUCCESSFUL"]
+    ended(lab.worker(own), f"{name}: updated", timeout=90)
+    assert lab.running(name) == [digest]
+    assert len(revisions(lab, name)) == 2
+    assert fates(lab, name) == ["SUCCESSFUL", "SUCCESSFUL"]
 
 
-# 13: all containers of the pushed repository, and nothing else
+def test_4_a_rollback_of_the_circuit_breaker_is_told_remembered_and_not_tried_again(lab, queues, worker):
+    repository, first = created(lab, "breaks", deploymentConfiguration=BREAKER)
+    bad = publish(lab, queues, repository, "bad", "crash")
+    log = ended(worker, "breaks: rolled-back", timeout=90)
+    assert "container web exited with code 7" in log
+    runs(lab, "breaks", first)
+    assert len(updates(lab, "breaks")) == 1
+    again(lab, queues, repository, bad)
+    ended(worker, "breaks: rolled-back", "breaks: held")
+    assert len(updates(lab, "breaks")) == 1
+    good = publish(lab, queues, repository, "v3")
+    ended(worker, "breaks: rolled-back", "breaks: held", "breaks: updated")
+    assert lab.running("breaks") == [good]
+
+
+def test_5_without_a_circuit_breaker_the_time_out_takes_back_and_the_old_tasks_serve(lab, queues, worker):
+    labels = {"deployer.timeout": "8s"}
+    first = lab.push("team/hopeless:latest", "v1")
+    lab.create_service("hopeless", web("team/hopeless:latest", labels=labels))
+    publish(lab, queues, "team/hopeless", "bad", "crash")
+    wait_until(lambda: updates(lab, "hopeless"), 40, "the update")
+    served = []
+    wait_until(
+        lambda: served.append(first in lab.running("hopeless")) or ends(worker, "hopeless"),
+        90,
+        "the end",
+        0.5,
+    )
+    assert all(served)
+    ended(worker, "hopeless: rolled-back")
+    runs(lab, "hopeless", first)
+    assert [one["stopType"] for one in lab.front.called("StopServiceDeployment")] == ["ROLLBACK"]
+
+
 def test_13_sidecars_and_repositories_with_a_similar_name_stay(lab, queues, worker):
-    admin = lab.push("team/web-admin:latest", "admin")
-    plain = lab.plain_registry.push("team/web", "latest", images.make("plain"))
-    lab.push(WEB, "v1")
-    other = container("other", f"{PLAIN_HOST}/team/web:latest", memory=64)
-    lab.create_service("web", web(WEB, "app"), web(WEB, "queue"), web("team/web-admin:latest", "side"), other)
-    lab.create_service("admin", web("team/web-admin:latest"))
-    digest = publish(lab, queues)
-    ended(worker, "web: updated")
-    assert lab.running("web") == sorted([digest, digest, admin, plain])
-    assert lab.operator.images("web")[2:] == [
-        f"{HOST}/team/web-admin:latest",
-        f"{PLAIN_HOST}/team/web:latest",
+    admin = lab.push("team/shop-admin:latest", "admin")
+    plain = lab.plain_registry.push("team/shop", "latest", images.make("plain"))
+    lab.push("team/shop:latest", "v1")
+    sidecars = [
+        web("team/shop-admin:latest", "side"),
+        container("other", f"{PLAIN_HOST}/team/shop:latest", memory=64),
     ]
-    (sent,) = lab.front.called("UpdateService")
-    assert sent["service"].endswith("/web")
+    ours = (web("team/shop:latest", name) for name in ("app", "queue"))
+    lab.create_service("shop", *ours, *sidecars)
+    lab.create_service("shop-admin", web("team/shop-admin:latest"))
+    digest = publish(lab, queues, "team/shop")
+    ended(worker, "shop: updated")
+    assert lab.running("shop") == sorted([digest, digest, admin, plain])
+    assert lab.operator.images("shop")[2:] == [one["image"] for one in sidecars]
+    assert updates(lab, "shop-admin") == []
 
 
-# 14: the tag is followed although the revision names a digest alone
-def test_14_the_second_push_works_where_the_first_has_left_a_digest(lab, queues, worker):
-    lab.push(WEB, "v1")
-    lab.create_service("web", web(WEB))
-    publish(lab, queues, "v2")
-    ended(worker, "web: updated")
-    digest = publish(lab, queues, "v3")
-    ended(worker, "web: updated", "web: updated")
-    assert lab.operator.images("web") == [pinned(digest)]
-    assert lab.running("web") == [digest]
+def test_14_18_and_25_pushes_terraform_and_a_way_back_whose_revision_is_inactive(lab, queues, worker):
+    repository, _ = created(lab, "story")
+    second = publish(lab, queues, repository, "v2")
+    ended(worker, "story: updated")
+    # The tag is followed although the revision names a digest alone.
+    publish(lab, queues, repository, "v3")
+    ended(worker, "story: updated", "story: updated")
+    # Back, although somebody has deregistered the revision to go back to.
+    former = lab.operator.tags_of(lab.operator.service("story")["taskDefinition"])["deployer.state.former"]
+    lab.front.call("DeregisterTaskDefinition", taskDefinition=former)
+    done = lab.deployer(queues, "rollback", "story", "--yes", "--wait")
+    assert done.returncode == 0, done.stderr
+    assert lab.running("story") == [second]
+    # Terraform registers a revision with a tag, and points to it.
+    lab.operator.deploy("story", {"web": f"{HOST}/{repository}:latest"})
+    wait_until(lambda: lab.steady("story"), 60, "their deployment")
+    digest = publish(lab, queues, repository, "v4")
+    wait_until(lambda: ends(worker, "story").count("story: updated") == 3, 60, "the third push")
+    assert lab.operator.images("story") == [pinned(digest, repository)]
 
 
-# 15: services that share a family
 def test_15_services_of_one_family_get_a_revision_each(lab, queues, worker):
-    lab.push(WEB, "v1")
-    made = lab.create_service("one", web(WEB), family="shared")
+    lab.push("team/shared:latest", "v1")
+    made = lab.create_service("one", web("team/shared:latest"), family="shared")
     lab.create_service("two", definition=made["taskDefinition"])
-    publish(lab, queues)
+    publish(lab, queues, "team/shared")
     ended(worker, "one: updated", "two: updated")
-    one, two = (lab.operator.service(name)["taskDefinition"] for name in ("one", "two"))
-    assert one != two
-    owners = {lab.operator.tags_of(name)["deployer.state.service"] for name in (one, two)}
-    assert len(owners) == 2
+    found = {lab.operator.service(name)["taskDefinition"] for name in ("one", "two")}
+    assert len(found) == 2
+    assert len({lab.operator.tags_of(name)["deployer.state.service"] for name in found}) == 2
     assert len(revisions(lab, "shared")) == 3
 
 
-# 18: the way back to a revision that somebody has deregistered
-def test_18_an_inactive_revision_is_registered_again_to_go_back(lab, queues, worker):
-    first = lab.push(WEB, "v1")
-    made = lab.create_service("web", web(WEB))
-    publish(lab, queues)
-    ended(worker, "web: updated")
-    lab.front.call("DeregisterTaskDefinition", taskDefinition=made["taskDefinition"])
-    done = lab.deployer(queues, "rollback", "web", "--yes", "--wait")
-    assert done.returncode == 0, done.stderr
-    assert lab.running("web") == [first]
-    assert lab.operator.images("web") == [pinned(first)]
-
-
-# 22: nothing is wanted, so nothing has to run
-def test_22_a_service_that_wants_no_task_is_updated(lab, queues, worker):
-    lab.push(WEB, "v1")
-    lab.create_service("web", web(WEB), desired=0)
-    digest = publish(lab, queues)
-    ended(worker, "web: updated")
-    assert lab.operator.images("web") == [pinned(digest)]
-    assert lab.running("web") == []
-
-
-# 23: what scales a service while it rolls has its way
-def test_23_a_service_that_is_scaled_during_the_roll_out_stays_so(lab, queues, worker):
-    lab.push(WEB, "v1")
-    lab.create_service("web", web(WEB))
-    digest = publish(lab, queues)
-    wait_until(lambda: lab.front.called("UpdateService"), 40, "the update")
-    lab.operator.scale("web", 3)
-    ended(worker, "web: updated")
-    runs(lab, "web", digest, digest, digest)
-    (sent,) = lab.front.called("UpdateService")
-    assert sent.keys() == {"cluster", "service", "taskDefinition"}
-
-
-# 25: Terraform registers a revision with a tag and points to it
-def test_25_a_revision_of_somebody_else_is_their_word_and_followed_on(lab, queues, worker):
-    lab.push(WEB, "v1")
-    lab.create_service("web", web(WEB))
-    publish(lab, queues, "v2")
-    ended(worker, "web: updated")
-    lab.operator.deploy("web", {"web": f"{HOST}/{WEB}"})
-    wait_until(lambda: lab.steady("web"), 60, "their deployment")
-    assert lab.operator.images("web") == [f"{HOST}/{WEB}"]
-    digest = publish(lab, queues, "v3")
-    ended(worker, "web: updated", "web: updated")
-    assert lab.operator.images("web") == [pinned(digest)]
-
-
-# 26: holds, as on a Swarm
-def test_26_a_hold_holds_and_its_release_deploys(lab, queues, worker):
-    first = lab.push(WEB, "v1")
-    lab.create_service("web", web(WEB))
-    held = lab.deployer(queues, "hold", "web", "--reason", "a fair")
-    assert held.returncode == 0, held.stderr
-    digest = publish(lab, queues)
-    assert "a fair" in ended(worker, "web: held")
-    assert lab.running("web") == [first]
-    released = lab.deployer(queues, "release", "web")
-    assert released.returncode == 0, released.stderr
-    ended(worker, "web: held", "web: updated")
-    assert lab.running("web") == [digest]
-
-
-# 31: one bridge feeds a Swarm and ECS, and either may be down
-def test_31_a_push_goes_to_a_swarm_and_to_ecs(lab, queues):
-    theirs = lab.aws.queues()
-    lab.push(WEB, "v1")
-    lab.create_service("web", web(WEB))
-    lab.create("web", WEB, port=8101)
-    lab.bridge(queues, TASK_QUEUE=f"{queues.tasks},{theirs.tasks}")
-    ours = lab.worker(queues)
-    digest = publish(lab, queues)
-    ended(ours, "web: updated")  # nobody takes the Swarm's tasks yet
-    assert lab.page(8101) == "v1"
-    swarm = lab.swarm_worker(theirs)
-    ended(swarm, "web: updated")
-    assert lab.image_of("web") == f"{HOST}/{WEB}@{digest}"
-    assert lab.running("web") == [digest]
-
-
-# 17: more services than ECS's quotas let begin at once; the front refuses what exceeds them
-def test_17_forty_services_of_one_image_begin_within_the_quota(lab, queues):
-    lab.push(WEB, "v1")
-    made = lab.create_service("web-0", web(WEB), desired=0, family="many")
-    names = ["web-0", *(f"web-{number}" for number in range(1, 40))]
+def test_17_and_22_services_that_want_no_task_begin_within_the_quota(lab):
+    lab.push("team/many:latest", "v1")
+    made = lab.create_service("many-0", web("team/many:latest"), desired=0, family="many")
+    names = ["many-0", *(f"many-{number}" for number in range(1, 22))]
     for name in names[1:]:
         lab.create_service(name, definition=made["taskDefinition"], desired=0, wait=False)
-    many = lab.aws.queues(visibility=60)
-    lab.bridge(many)
-    worker = lab.worker(many)
+    own = lab.aws.queues(visibility=60)
+    lab.bridge(own)
+    worker = lab.worker(own)
     lab.front.strict.quotas = True
-    digest = publish(lab, many)
-    ended(worker, *(f"{name}: updated" for name in names), timeout=240)
-    assert {tuple(lab.operator.images(name)) for name in names} == {(pinned(digest),)}
-    assert len(lab.front.called("UpdateService")) == 40
+    try:
+        digest = publish(lab, own, "team/many")
+        ended(worker, *(f"{name}: updated" for name in names), timeout=120)
+    finally:
+        lab.front.strict.quotas = False
+    assert {tuple(lab.operator.images(name)) for name in names} == {(pinned(digest, "team/many"),)}
+    assert sum(len(updates(lab, name)) for name in names) == 22
     assert lab.front.refused("ThrottlingException") == 0
 
 
-# 27: a command before the deployment, whose exit code decides
+def test_23_a_service_that_is_scaled_during_the_roll_out_stays_so(lab, queues, worker):
+    repository, _ = created(lab, "scaled")
+    digest = publish(lab, queues, repository)
+    wait_until(lambda: updates(lab, "scaled"), 40, "the update")
+    lab.operator.scale("scaled", 3)
+    ended(worker, "scaled: updated")
+    runs(lab, "scaled", digest, digest, digest)
+    (sent,) = updates(lab, "scaled")
+    assert sent.keys() == {"cluster", "service", "taskDefinition"}
+
+
+def test_26_a_hold_holds_and_its_release_deploys(lab, queues, worker):
+    repository, first = created(lab, "quiet")
+    held = lab.deployer(queues, "hold", "quiet", "--reason", "a fair")
+    assert held.returncode == 0, held.stderr
+    digest = publish(lab, queues, repository)
+    assert "a fair" in ended(worker, "quiet: held")
+    assert lab.running("quiet") == [first]
+    released = lab.deployer(queues, "release", "quiet")
+    assert released.returncode == 0, released.stderr
+    ended(worker, "quiet: held", "quiet: updated")
+    assert lab.running("quiet") == [digest]
+
+
 def test_27_a_command_that_fails_leaves_the_service_alone_and_runs_once(lab, queues, worker):
-    first = lab.push(WEB, "v1")
-    lab.create_service("web", web(WEB, labels={"deployer.pre-command": "migrate"}))
-    bad = publish(lab, queues, "bad", "crash")
-    assert "exited with code 7" in ended(worker, "web: failed", timeout=90)
-    (run,) = {sent["clientToken"] for sent in lab.front.called("RunTask")}
-    assert run
-    lab.aws.send(queues.events, json.dumps(lab.event(WEB, bad)))
-    ended(worker, "web: failed", "web: held")
-    assert lab.front.called("UpdateService") == []
-    assert len(lab.front.called("RunTask")) == 1
-    assert lab.running("web") == [first]
+    first = lab.push("team/migrated:latest", "v1")
+    lab.create_service("migrated", web("team/migrated:latest", labels={"deployer.pre-command": "migrate"}))
+    bad = publish(lab, queues, "team/migrated", "bad", "crash")
+    assert "exited with code 7" in ended(worker, "migrated: failed", timeout=90)
+    again(lab, queues, "team/migrated", bad)
+    ended(worker, "migrated: failed", "migrated: held")
+    assert updates(lab, "migrated") == []
+    (run,) = lab.front.called("RunTask")
+    assert run["clientToken"]
+    assert lab.running("migrated") == [first]
+
+
+def test_31_a_push_goes_to_a_swarm_and_to_ecs_while_the_swarms_worker_is_down(lab):
+    ours, theirs = lab.aws.queues(), lab.aws.queues()
+    repository, _ = created(lab, "both")
+    lab.create("both", f"{repository}:latest", port=8101)
+    lab.bridge(ours, TASK_QUEUE=f"{ours.tasks},{theirs.tasks}")
+    worker = lab.worker(ours)
+    digest = publish(lab, ours, repository)
+    ended(worker, "both: updated")
+    assert lab.page(8101) == "v1"
+    ended(lab.swarm_worker(theirs), "both: updated")
+    assert lab.image_of("both") == f"{HOST}/{repository}:latest@{digest}"
+    assert lab.running("both") == [digest]
