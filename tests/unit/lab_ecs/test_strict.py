@@ -2,10 +2,10 @@
 
 import pytest
 
+from lab.ecs.front.strict import Strict
 from lab.ecs.memory import FakeEcs
 from lab.ecs.operators import Operator, container
 from lab.ecs.refusal import Refusal
-from lab.ecs.strict import Strict
 
 IMAGE = "123456789012.dkr.ecr.eu-north-1.amazonaws.com/team/web:1"
 

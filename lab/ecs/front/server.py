@@ -12,9 +12,9 @@ from typing import Any
 
 from deployer.errors import TemporaryError
 from deployer.targets.ecs.wire.api import error_of
+from lab.ecs.front.strict import Strict
 from lab.ecs.records import Json
 from lab.ecs.refusal import Refusal
-from lab.ecs.strict import Strict
 from lab.processes import free_port
 
 TARGET = "AmazonEC2ContainerServiceV20141113"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from lab.ecs import fates, show
+from lab.ecs.memory import fates, show
+from lab.ecs.memory.tasks import Tasks
+from lab.ecs.memory.world import World
 from lab.ecs.records import Deployment, Service, Task
-from lab.ecs.tasks import Tasks
-from lab.ecs.world import World
 
 FAILURES = {"EssentialContainerExited", "TaskFailedToStart"}
 BACKOFF = 60.0  # seconds between two tries at most

@@ -8,22 +8,23 @@ from typing import Any
 from deployer.targets.ecs.wire.api import error_of
 from deployer.targets.swarm.memory.objects import copied
 from deployer.targets.swarm.memory.timeline import Timeline
-from lab.ecs import rules, show
-from lab.ecs.definitions import Definitions
+from lab.ecs import rules
 from lab.ecs.faults import Faults
-from lab.ecs.images import Behaviour, Images, Kind
+from lab.ecs.memory import show
+from lab.ecs.memory.definitions import Definitions
+from lab.ecs.memory.images import Behaviour, Images, Kind
+from lab.ecs.memory.scheduler import Scheduler
+from lab.ecs.memory.service_deployments import ServiceDeployments
+from lab.ecs.memory.services import Services
+from lab.ecs.memory.stages import Stages
+from lab.ecs.memory.tagging import Tagging
+from lab.ecs.memory.tasks import Tasks
+from lab.ecs.memory.world import World, tags_of
 from lab.ecs.names import Place
 from lab.ecs.pages import page
 from lab.ecs.quotas import Buckets
 from lab.ecs.records import Cluster, Json
 from lab.ecs.refusal import Refusal
-from lab.ecs.scheduler import Scheduler
-from lab.ecs.service_deployments import ServiceDeployments
-from lab.ecs.services import Services
-from lab.ecs.stages import Stages
-from lab.ecs.tagging import Tagging
-from lab.ecs.tasks import Tasks
-from lab.ecs.world import World, tags_of
 
 ACCOUNT = "123456789012"
 REGION = "eu-north-1"

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from lab.ecs import show
-from lab.ecs.definitions import Definitions
-from lab.ecs.images import Behaviour
+from lab.ecs.memory import show
+from lab.ecs.memory.definitions import Definitions
+from lab.ecs.memory.images import Behaviour
+from lab.ecs.memory.world import World, tags_of
 from lab.ecs.pages import page
 from lab.ecs.records import Cluster, Deployment, Json, Service, Task
 from lab.ecs.refusal import Refusal, invalid
-from lab.ecs.world import World, tags_of
 
 KEPT = 3600.0  # seconds for which a stopped task is still described
 EXITED = "Essential container in task exited"

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from deployer.targets.swarm.memory.objects import copied
-from lab.ecs import fates, show
-from lab.ecs.definitions import Definitions
+from lab.ecs.memory import fates, show
+from lab.ecs.memory.definitions import Definitions
+from lab.ecs.memory.scheduler import Scheduler, breaker
+from lab.ecs.memory.stages import Stages
+from lab.ecs.memory.world import World, required, tags_of
 from lab.ecs.pages import page
 from lab.ecs.records import Deployment, Json, Revision, Service, ServiceDeployment
 from lab.ecs.refusal import Refusal, client, invalid
-from lab.ecs.scheduler import Scheduler, breaker
-from lab.ecs.stages import Stages
-from lab.ecs.world import World, required, tags_of
 
 # Members of UpdateService which begin a deployment when they change.
 _DEPLOYED = [

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deployer.targets.swarm.memory.timeline import Timeline
-from lab.ecs import show
-from lab.ecs.images import Images
+from lab.ecs.memory import show
+from lab.ecs.memory.images import Images
 from lab.ecs.names import Place
 from lab.ecs.records import Cluster, Json, Service, Tags
 from lab.ecs.refusal import Refusal, client

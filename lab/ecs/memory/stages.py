@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lab.ecs.memory.scheduler import Scheduler
+from lab.ecs.memory.world import World
 from lab.ecs.records import Deployment, Json, Service, ServiceDeployment
-from lab.ecs.scheduler import Scheduler
-from lab.ecs.world import World
 
 STAGES = (
     "RECONCILE_SERVICE",

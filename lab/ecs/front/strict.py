@@ -8,14 +8,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from deployer.targets.swarm.memory.objects import copied
-from lab.ecs import rules, show, watched
+from lab.ecs import rules
 from lab.ecs.faults import Faults
-from lab.ecs.lossless import Lossless, Send
+from lab.ecs.front import watched
+from lab.ecs.front.lossless import Lossless, Send
+from lab.ecs.front.watched import Watch
+from lab.ecs.memory import show
 from lab.ecs.pages import page
 from lab.ecs.quotas import Buckets
 from lab.ecs.records import Json
 from lab.ecs.refusal import Refusal, client, invalid
-from lab.ecs.watched import Watch
 
 STOP_SECONDS = 20.0  # until a task of a deployment that is to be stopped has failed
 _BREAKER = {"enable": True, "rollback": True, "thresholdConfiguration": {"type": "COUNT", "value": 1}}

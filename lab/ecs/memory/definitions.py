@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from deployer.targets.swarm.memory.objects import copied
-from lab.ecs import show
+from lab.ecs.memory import show
+from lab.ecs.memory.world import World, required, tags_of
 from lab.ecs.pages import page
 from lab.ecs.records import Json, Tags
 from lab.ecs.refusal import client
-from lab.ecs.world import World, required, tags_of
 
 # What ECS adds to a container that leaves it out.
 _CONTAINER: Mapping[str, Any] = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lab.ecs import fates, show
+from lab.ecs.memory import fates, show
+from lab.ecs.memory.scheduler import Scheduler
+from lab.ecs.memory.world import World, required
 from lab.ecs.pages import page
 from lab.ecs.records import Json, Service, ServiceDeployment
 from lab.ecs.refusal import Refusal, client
-from lab.ecs.scheduler import Scheduler
-from lab.ecs.world import World, required
 
 
 class ServiceDeployments:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lab.ecs import show
-from lab.ecs.definitions import Definitions
+from lab.ecs.memory import show
+from lab.ecs.memory.definitions import Definitions
+from lab.ecs.memory.world import World, required, tags_of
 from lab.ecs.names import kind_of
 from lab.ecs.records import Json, Tags
 from lab.ecs.refusal import Refusal, invalid
 from lab.ecs.rules import MAX_TAGS
-from lab.ecs.world import World, required, tags_of
 
 
 class Tagging:
