@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import bridging, fanout, growth, idle, large, latency, memory, picture, startup, waiting
+from bench import bridging, ecs, fanout, growth, idle, large, latency, memory, picture, startup, waiting
 from bench.place import Place
 from bench.stats import Curve, Row
 from bench.table import curve as curve_table
@@ -31,6 +31,7 @@ CASES: dict[str, Callable[[Place], list[Row]]] = {
     "memory": memory.run,
     "idle": idle.run,
     "waiting": waiting.run,
+    "ecs": ecs.run,
 }
 CURVES: dict[str, Callable[[Place], Curve]] = {
     "growth-services": growth.services,
