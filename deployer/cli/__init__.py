@@ -11,9 +11,29 @@ from deployer import __version__
 from deployer.cli import act, ecs, holds, logs, look, policy, serve
 from deployer.cli.views.output import speak_any_locale
 
+# What other tools call it, and what Docker itself does: no second command for the same thing.
+ELSEWHERE = {
+    "ps": "the tasks of a service are listed by `docker service ps SERVICE`",
+    "diff": "`deployer reconcile --dry-run` lists what runs beside what the registries have",
+    "deploy": "`deployer update SERVICE` deploys what the tag points to now",
+    "undo": "`deployer rollback SERVICE` goes back to the image before",
+}
+
 
 class _Main(click.Group):
     """The group of all commands."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find a command; say of an unknown one what is meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as fault:
+            from deployer.model.suggest import did_you_mean
+
+            name = args[0]
+            if hint := ELSEWHERE.get(name):
+                ctx.fail(f"No such command {name!r}; {hint}.")
+            ctx.fail(f"{fault.message.split('.', 1)[0]}{did_you_mean(name, self.commands)}")
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run a command."""

@@ -109,7 +109,7 @@ def registries(core: Core, unreachable: str = BY_ENGINE) -> Findings:
         why = f"no service carries {label} (DEPLOYER_FILTER_LABEL)" if label else "no service follows a tag"
         yield Finding("services", "warn", why, "deploy one by tag, or correct the filter")
         return
-    yield Finding("services", "ok", f"{len(ours)} follow a tag")
+    yield Finding("services", "ok", f"{len(ours)} {'follows' if len(ours) == 1 else 'follow'} a tag")
     first = {
         (s.image.host, s.login or ""): (s.image.without_digest(), s.login) for s in reversed(ours) if s.image
     }
