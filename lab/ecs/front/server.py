@@ -101,6 +101,7 @@ class Front:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each answer waits 40 ms for the head's acknowledgement
 
     def __init__(self, front: Front, *args: object) -> None:
         self._front = front
