@@ -19,6 +19,7 @@ from deployer.rollouts import prejob
 from deployer.rollouts.core import Core
 from deployer.rollouts.decision import Case, Found, Stop, Update
 from deployer.rollouts.rules import answers, decide, leave_alone, questions
+from deployer.rollouts.rules.before import OF_A_PERSON
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,8 @@ def _ask(core: Core, snapshot: Snapshot, pushed: Image | None, steps: list[Step]
     request = Request("-", trigger="event", pushed_digest=pushed.digest if pushed else None)
     case = core.case(snapshot, request)
     for rule, stop in questions(case):
-        steps.append(_step(rule, stop))
+        if rule not in OF_A_PERSON:
+            steps.append(_step(rule, stop))
         if stop:
             return _said(stop)
     wanted = core.wanted(case)

@@ -51,9 +51,10 @@ def explanation(explained: Explanation) -> Iterator[Text]:
     yield plain(f"  runs        {explained.image or 'no image'}")
     yield plain(f"  follows     {explained.follows}")
     for step in explained.steps:
-        mark, style = ("✗", "red") if step.stop else ("✓", "green")
         if step.stop and explained.outcome == "unchanged":
-            mark, style = "=", ""
+            yield plain(f"  = {shortened(step.stop)}")  # nothing is wrong: the rule's name would deny it
+            continue
+        mark, style = ("✗", "red") if step.stop else ("✓", "green")
         said = step.stop or step.note
         rest = plain(f": {shortened(said)}" if said else "", "dim")
         yield Text.assemble((f"  {mark} ", style), plain(step.rule), rest)

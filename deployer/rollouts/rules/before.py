@@ -90,6 +90,8 @@ def _nothing_to_follow(case: Case) -> Stop | None:
     return None if isinstance(wanted, Image) else wanted
 
 
+NEW, SEEN = "the request is new", "it runs what it ran when this was asked for"
+OF_A_PERSON = frozenset({NEW, SEEN})  # rules that never stop a push
 LEAVE_ALONE: Sequence[tuple[str, Callable[[Case], Stop | None]]] = (
     ("no command holds it", _held_by_command),
     ("it carries the filter label", _not_ours),
@@ -99,8 +101,8 @@ LEAVE_ALONE: Sequence[tuple[str, Callable[[Case], Stop | None]]] = (
 )
 BEFORE: Sequence[tuple[str, Callable[[Case], Stop | None]]] = (
     *LEAVE_ALONE,
-    ("the request is new", _not_again),
-    ("it runs what it ran when this was asked for", _saw_something_else),
+    (NEW, _not_again),
+    (SEEN, _saw_something_else),
     ("it runs an image", _runs_no_image),
     ("it is no job, or may run again", _is_job),
     ("its labels can be understood", _labels_understood),
