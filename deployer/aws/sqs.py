@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
 from deployer.aws.client_config import bounded
 from deployer.aws.errors import translated
@@ -33,6 +33,9 @@ def queue_url(queue: str) -> str:
         return queue
     try:
         return str(client().get_queue_url(QueueName=queue)["QueueUrl"])
+    except NoRegionError as fault:
+        text = f"no AWS region is set, in which the queue {queue!r} is: export AWS_REGION=eu-central-1, say"
+        raise SettingsError(f"{text}, or set the queue's URL in place of its name") from fault
     except (ClientError, BotoCoreError) as fault:
         raise SettingsError(f"no URL is found for the queue {queue}; set the URL itself ({fault})") from fault
 
