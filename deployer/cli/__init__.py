@@ -44,7 +44,7 @@ class _Main(click.Group):
 @click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="deployer")
 def main() -> None:
-    """Deploy to Docker Swarm what is pushed to AWS ECR.
+    """Deploy to Docker Swarm or Amazon ECS what is pushed to AWS ECR.
 
     The worker is started with `celery -A deployer worker`. Settings are DEPLOYER_* variables
     (docs/reference.md), exit codes and JSON are in docs/commands.md.
@@ -72,7 +72,7 @@ for _command in (
     main.add_command(_command)
 
 
-@main.command()
+@main.command(short_help="Print the script that completes this command.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
     """Print the script that completes this command in SHELL; docs/install.md says where it goes."""

@@ -144,7 +144,7 @@ def _announce(way: GoingBack) -> None:
         )
 
 
-@click.command()
+@click.command(short_help="Find services behind their registry, and update them.")
 @click.option("--dry-run", is_flag=True, help="Only list what would be done.")
 @options.json_option
 @plainly

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_REASON = "no reason given"
 
 
-@click.command()
+@click.command(short_help="Deploy nothing to SERVICE until it is released.")
 @options.service_argument(required=False)
 @click.option("--all", "everything", is_flag=True, help="All services: a freeze.")
 @click.option("--reason", default=DEFAULT_REASON, show_default=True, help="Why; every held push repeats it.")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DAY = 86_400.0  # seconds
 
 
-@click.command()
+@click.command(short_help="Show what the deployer logged about SERVICE.")
 @options.service_argument()
 @click.option("--since", type=options.duration, default="1d", show_default=True, help="How far back.")
 @click.option(

@@ -12,7 +12,7 @@ from deployer.cli.views import output
 from deployer.errors import printable
 
 
-@click.command()
+@click.command(short_help="Show the status of all services, or of those named.")
 @options.service_argument(required=False, many=True)
 @click.option("--watch", "live", is_flag=True, help="Keep the table live.")
 @click.option(
@@ -127,7 +127,7 @@ def _entries(service: str | None) -> list[Any]:
     return [entry for name in names for entry in remembered(app.deployer().read(name))]
 
 
-@click.command()
+@click.command(short_help="Say what a push would do to SERVICE, and why.")
 @options.service_argument()
 @click.argument("image", required=False)
 @click.option(
@@ -177,7 +177,7 @@ def _recorded(service: str | None) -> tuple[list[Any], str]:
         return [], f"Redis does not answer ({type(fault).__name__})"
 
 
-@click.command()
+@click.command(short_help="Check all that the deployer needs, and name fixes.")
 @options.json_option
 @plainly
 def doctor(as_json: bool) -> None:

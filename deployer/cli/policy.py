@@ -14,7 +14,7 @@ def policy() -> None:
     """Try tag policies (label deployer.policy)."""
 
 
-@policy.command("test")
+@policy.command("test", short_help="Show which of the tags POLICY would follow, and why.")
 @click.argument("policy")
 @click.argument("tags", nargs=-1, required=True, metavar="TAG...")
 @click.option("--current", help="The tag that runs; the first TAG if not given.")

@@ -12,7 +12,7 @@ from deployer.cli.faults import plainly
 from deployer.cli.views import output
 
 
-@click.command()
+@click.command(short_help="Hand ECR events on to the workers.")
 @plainly
 def bridge() -> None:
     """Hand ECR events on from the events queue to the workers' task queues.
@@ -59,7 +59,7 @@ def bridge() -> None:
     run(made)
 
 
-@click.command()
+@click.command(short_help="Take the hooks of other registries.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 for any.")
 @plainly
@@ -93,7 +93,7 @@ def webhook(host: str, port: int) -> None:
     run(receiver.app(__version__), host, port, settings.webhook_proxies)
 
 
-@click.command()
+@click.command(short_help="Say if this container's worker or bridge is well.")
 @options.json_option
 @plainly
 def health(as_json: bool) -> None:

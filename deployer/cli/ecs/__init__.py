@@ -10,7 +10,7 @@ from deployer.cli.ecs.drop_in import ecs_deploy
 __all__ = ["ecs", "ecs_deploy"]
 
 
-@click.group()
+@click.group(short_help="Deploy to Amazon ECS from a pipeline.")
 def ecs() -> None:
     """Deploy to Amazon ECS from here, without queue and worker: for pipelines.
 

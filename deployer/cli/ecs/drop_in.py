@@ -27,7 +27,7 @@ def _flag(*names: str, **more: Any) -> Callable[[Command], Command]:
     return click.option(*names, is_flag=True, **more)
 
 
-@click.command("ecs-deploy")
+@click.command("ecs-deploy", short_help="Deploy to ECS with silinternational's arguments.")
 @click.option("--cluster", "-c", metavar="NAME", help="The cluster.")
 @click.option("--service-name", "-n", "service", metavar="NAME", help="The service.")
 @click.option("--image", "-i", metavar="IMAGE", help="The image with its tag.")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SHOWN = 20
 
 
-@click.command()
+@click.command(short_help="List the revisions of SERVICE's task definition.")
 @click.argument("service")
 @core.cluster_option
 @click.option("--last", type=click.IntRange(1), default=SHOWN, metavar="N", help="How many.  [default: 20]")
@@ -38,7 +38,7 @@ def revisions(service: str, cluster: str | None, last: int) -> None:
         click.echo(printable(f"{mark} {name_of(revision.arn)}  {images}"))
 
 
-@click.command()
+@click.command(short_help="Show how REVISION differs from what runs.")
 @click.argument("service")
 @click.argument("revision", required=False)
 @core.cluster_option

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 POLL_SECONDS = 3.0
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(
+    context_settings={"ignore_unknown_options": True}, short_help="Run one task as SERVICE's own run."
+)
 @click.argument("service")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @core.cluster_option

@@ -160,7 +160,16 @@ class _Broken:
 
     def __exit__(self, kind: object, fault: BaseException | None, trace: object) -> None:
         if isinstance(fault, (urllib3.exceptions.HTTPError, OSError)) or _is_dockers(fault):
-            raise NoAnswerError(str(fault).split("\n", 1)[0][:200]) from fault
+            raise NoAnswerError(_system_words(fault) or str(fault).split("\n", 1)[0][:200]) from fault
+
+
+def _system_words(fault: BaseException | None) -> str | None:
+    """Return the operating system's words, which the libraries wrap in their own ("No such file or directory")."""
+    for _ in range(10):
+        if fault is None or (isinstance(fault, OSError) and fault.strerror):
+            break
+        fault = fault.__cause__ or fault.__context__
+    return fault.strerror if isinstance(fault, OSError) else None
 
 
 def _is_dockers(fault: BaseException | None) -> bool:
