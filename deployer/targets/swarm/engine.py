@@ -164,7 +164,7 @@ class _Broken:
 
 
 def _system_words(fault: BaseException | None) -> str | None:
-    """Return the operating system's words, which the libraries wrap in their own ("No such file or directory")."""
+    """Return the words of the operating system ("No such file or directory"), which libraries wrap."""
     for _ in range(10):
         if fault is None or (isinstance(fault, OSError) and fault.strerror):
             break
