@@ -3,12 +3,14 @@
 import json
 
 import pytest
-from ecs_pushes import BREAKER, WEB, pinned
+from ecs_pushes import BREAKER, pinned
 
 from lab.aws import HOST
 from lab.ecs.lab import EcsLab, web
 
 pytestmark = pytest.mark.real
+REPOSITORY = "team/pipeline"
+WEB = f"{REPOSITORY}:latest"
 
 
 @pytest.fixture(scope="module")
@@ -33,21 +35,21 @@ def run(lab, queues):
 def test_29_a_good_image_is_0_and_a_crashing_one_is_not(lab, run):
     lab.push(WEB, "v1")
     lab.create_service("web", web(WEB), deploymentConfiguration=BREAKER)
-    good = lab.push(f"{WEB.partition(':')[0]}:v2", "v2")
+    good = lab.push(f"{REPOSITORY}:v2", "v2")
     done = run("ecs", "deploy", "web", "--image", "v2", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["outcome"] == "updated"
     assert lab.running("web") == [good]
-    lab.push(f"{WEB.partition(':')[0]}:v3", "v3", "crash")
+    lab.push(f"{REPOSITORY}:v3", "v3", "crash")
     done = run("ecs", "deploy", "web", "--image", "v3")
     assert done.returncode == 4, done.stdout + done.stderr
     assert "exited with code 7" in done.stdout
     definition = lab.operator.definition(lab.operator.service("web")["taskDefinition"])
-    assert definition["containerDefinitions"][0]["image"] == pinned(good)
+    assert definition["containerDefinitions"][0]["image"] == pinned(good, REPOSITORY)
 
 
 def test_29_silinternationals_arguments(lab, run):
-    name = WEB.partition(":")[0]
+    name = REPOSITORY
     lab.push(WEB, "v1")
     lab.create_service("web", web(WEB), deploymentConfiguration=BREAKER)
     good = lab.push(f"{name}:v2", "v2")
@@ -66,7 +68,7 @@ def test_29_silinternationals_arguments(lab, run):
 @pytest.mark.parametrize(("kind", "code"), [("job", 0), ("crash", 3)])
 def test_a_task_runs_and_its_exit_code_counts(lab, run, kind, code):
     """The emulator knows no entry point but the image's own, so what runs is the image's."""
-    image = f"{WEB.partition(':')[0]}:{kind}"
+    image = f"{REPOSITORY}:{kind}"
     lab.push(image, "v1", kind)
     lab.create_service("web", web(image), desired=0)
     done = run("ecs", "run", "web")

@@ -77,7 +77,7 @@ def test_a_task_that_is_stopped_while_it_pulls_has_had_no_container(lab):
     lab.push(WEB, "v1")
     lab.create("web", WEB)
     first = lab.image_of("web")
-    second = f"{HOST}/{WEB}@{lab.push(WEB, 'v2')}"
+    second = f"{HOST}/{WEB}@{lab.push(WEB, 'that no node has pulled yet')}"
 
     def of(image):
         return [task for task in lab.tasks("web") if task["Spec"]["ContainerSpec"]["Image"] == image]
