@@ -32,9 +32,9 @@ DEFAULT_REASON = "no reason given"
 def hold(service: str | None, everything: bool, reason: str, seconds: float | None, as_json: bool) -> None:
     """Deploy nothing to SERVICE, or to any service, until `deployer release`.
 
-    Without SERVICE and --all: list who holds what, why, and since when. Asks the Swarm manager that
-    DOCKER_HOST names. The hold is kept in the Swarm, outlives restarts and `docker stack deploy`, and leaves
-    a roll-out that is under way alone. A rollback by hand goes through.
+    Without SERVICE and --all: list who holds what, why, and since when. The hold is kept in the Swarm that
+    DOCKER_HOST names, or for DEPLOYER_ECS_CLUSTERS in the table of DEPLOYER_ECS_LEDGER. It outlives restarts
+    and `docker stack deploy`, and leaves a roll-out that is under way alone. A rollback by hand goes through.
     """
     from deployer import app
     from deployer.cli.names import find_service

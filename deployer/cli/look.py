@@ -31,8 +31,9 @@ def status(
 ) -> None:
     """Show the status of all managed services, or of those named, and why they are not updated.
 
-    Reads the Swarm manager that DOCKER_HOST names, and the registries. LOGIN is the age of the registry
-    credentials that the Swarm keeps with the service; those of ECR live for 12 hours.
+    Reads the Swarm manager that DOCKER_HOST names, or the ECS clusters of DEPLOYER_ECS_CLUSTERS, and the
+    registries. LOGIN is the age of the registry credentials that a Swarm keeps with the service; those of ECR
+    live for 12 hours.
     """
     from deployer import app
     from deployer.cli.follow import worker_answers
@@ -49,7 +50,7 @@ def status(
         if missing := set(services) - {one.service for one in found}:
             name = min(missing)
             known = [service.name for service in app.deployer().target.services()]
-            raise NoSuchServiceError(f"no managed service {name!r} in this Swarm{did_you_mean(name, known)}")
+            raise NoSuchServiceError(f"no managed service {name!r}{did_you_mean(name, known)}")
         return found
 
     if live:

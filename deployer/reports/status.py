@@ -103,6 +103,7 @@ def _standing(core: Core, look: Snapshot, found: Mapping[str, Answer], ledger: L
         why.append(Why("registry", str(answer)))
     if look.progress.phase is Phase.PAUSED:
         why.append(Why("failed", f"the roll-out is paused: {look.progress.reason}"))
+    stored = state.credentials_since if service.keeps_credentials else None
     written_by_us = state.at if state.image == service.image_text else None
     return ServiceStatus(
         service=service.name,
@@ -117,7 +118,7 @@ def _standing(core: Core, look: Snapshot, found: Mapping[str, Answer], ledger: L
         why=tuple(sorted(why, key=lambda one: KINDS.index(one.kind) if one.kind in KINDS else 0)),
         failed=tuple(known_failures(look, ledger)),
         last=_last(look),
-        credentials_age=look.now - stored if (stored := state.credentials_since) else None,
+        credentials_age=look.now - stored if stored else None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -110,14 +110,16 @@ def deployed(
         to = Image.parse(text)
         named = (f"{to.host}/{to.repository}",)
         connected = core.connected(cluster, timeout=timeout, rollback=rollback, repositories=named)
-    core.changed(connected, found, members_of(found.native.raw, **counts))
+    counted = core.CountFirst(connected, found, members_of(found.native.raw, **counts))
     request = Request(core.new_id(), image=text, force=force, allow_repository_change=bool(text))
-    steps = core.Steps(connected.deployer, service, request, wait=wait)
+    steps = core.Steps(replace(connected.deployer, target=counted), service, request, wait=wait)
     try:
         follow.watch(steps, float("inf"))
     except KeyboardInterrupt:
         click.echo("no longer watching; what was begun goes on, and nobody takes it back", err=True)
         raise SystemExit(ExitCode.INTERRUPTED) from None
+    if steps.report and steps.report.outcome is Outcome.UNCHANGED:
+        counted.change()
     if keep and steps.report and steps.report.outcome in {Outcome.UPDATED, Outcome.UNCHANGED}:
         for name in pruned(connected, connected.service(service), keep):
             click.echo(f"out of use: {name}", err=True)

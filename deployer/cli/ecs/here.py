@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deployer.errors import BusyError, PermanentError, SettingsError, TemporaryError
+from deployer.errors import BusyError, NoSuchServiceError, PermanentError, SettingsError, TemporaryError
+from deployer.model.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from deployer.model.deployment import Report, Request
     from deployer.model.service import Service
     from deployer.rollouts.deployer import Deployer
+    from deployer.rollouts.ports import Change, Credentials
     from deployer.targets.ecs.place import Place
     from deployer.targets.ecs.target import Ecs
 
@@ -43,9 +45,13 @@ class Here:
         """Read a service.
 
         Raises:
-            NoSuchServiceError: there is none of this name.
+            NoSuchServiceError: there is none of this name; the message suggests another.
         """
-        return self.deployer.read(name).service
+        try:
+            return self.deployer.read(name).service
+        except NoSuchServiceError as fault:
+            known = [service.name for service in self.target.services()]
+            raise NoSuchServiceError(f"{fault}{did_you_mean(name, known)}") from fault
 
     def place(self, service: Service) -> Place:
         """Return the cluster of a service."""
@@ -178,6 +184,33 @@ class Steps:
     def _again(self, seconds: float, said: str) -> tuple[bool, str]:
         self._due, self._said = self._clock() + seconds, said
         return False, said
+
+
+class CountFirst:
+    """A target whose service gets its count and percents just before the first deployment, if there is one.
+
+    Args:
+        here: the core over the target.
+        service: the service.
+        members: of UpdateService, what is asked for; empty for nothing.
+    """
+
+    def __init__(self, here: Here, service: Service, members: dict[str, Any]) -> None:
+        self._here, self._service, self._members = here, service, members
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._here.target, name)
+
+    def apply(self, service: Service, change: Change, credentials: Credentials | None) -> None:
+        """Write a change; raises as of the target, and PermanentError if the count is refused."""
+        if change.image or change.force:
+            self.change()
+        self._here.target.apply(service, change, credentials)
+
+    def change(self) -> None:
+        """Change count and percents, once."""
+        members, self._members = self._members, {}
+        changed(self._here, self._service, members)
 
 
 def changed(here: Here, service: Service, members: dict[str, Any]) -> None:

@@ -123,6 +123,33 @@ def test_count_and_percents_are_set_first_and_the_circuit_breaker_stays(world, r
     assert world.operator.service("web")["desiredCount"] == 3
 
 
+def test_what_is_held_gets_no_other_count_either(world, run):
+    world.create(labels={**MANAGED, "deployer.hold": "audit"})
+    world.push(2)
+    done = run("ecs", "deploy", "web", "-D", 5, "-m", 50)
+    assert done.exit_code == 5
+    assert not world.counted("UpdateService")
+    assert world.operator.service("web")["desiredCount"] == 2
+
+
+def test_an_image_that_does_not_exist_changes_no_count(world, run):
+    world.create()
+    assert run("ecs-deploy", "-c", "prod", "-n", "web", "-to", "v99", "-D", "5").exit_code == 1
+    assert not world.counted("UpdateService")
+
+
+def test_the_count_is_set_also_where_the_image_runs_already(world, run):
+    world.create()
+    assert run("ecs", "deploy", "web", "-D", 5).exit_code == 0
+    assert world.operator.service("web")["desiredCount"] == 5
+
+
+def test_a_misspelt_service_is_refused_with_a_suggestion(world, run):
+    world.create()
+    for argv in (("deploy", "wbe"), ("scale", "wbe", 3)):
+        assert "did you mean web?" in run("ecs", *argv).stderr
+
+
 def test_scale_sends_the_count_and_nothing_else(world, run):
     world.create()
     done = run("ecs", "scale", "web", 5)
