@@ -182,7 +182,7 @@ def checks() -> Iterator[Finding]:
     try:
         found, theirs = doctor.identity(session.client("sts", config=bounded(read_timeout=10, attempts=1)))
     except BotoCoreError as fault:
-        found, theirs = Finding("AWS identity", "fail", str(fault), "set AWS_REGION"), None
+        found, theirs = doctor.no_identity(fault), None
     yield found
     if theirs:
         yield doctor.clock("AWS", theirs, now)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
 from deployer.errors import DeployerError, PermanentError
 from deployer.model.image import Image
@@ -24,15 +24,22 @@ CLOCK_WARN, CLOCK_FAIL = 30.0, 240.0  # seconds; AWS refuses signatures that are
 
 def identity(sts: Any) -> tuple[Finding, datetime | None]:
     """Check the AWS identity, and return AWS's time."""
-    fix = "AWS_SHARED_CREDENTIALS_FILE, AWS_REGION or an instance role"
     try:
         answer = sts.get_caller_identity()
     except (ClientError, BotoCoreError) as fault:
-        fix = "renew the AWS credentials" if "Expired" in str(fault) else fix
-        return Finding("AWS identity", "fail", brief_of(fault), fix), None
+        return no_identity(fault), None
     said = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     theirs = parsedate_to_datetime(said) if said else None
     return Finding("AWS identity", "ok", answer["Arn"]), theirs
+
+
+def no_identity(fault: Exception) -> Finding:
+    """Return what it means that AWS cannot be asked who we are."""
+    if isinstance(fault, NoRegionError):
+        return Finding("AWS identity", "fail", "no region is set", "set AWS_REGION, to eu-central-1 say")
+    expired = "Expired" in str(fault)
+    fix = "renew the AWS credentials" if expired else "AWS_SHARED_CREDENTIALS_FILE or an instance role"
+    return Finding("AWS identity", "fail", brief_of(fault), fix)
 
 
 def clock(name: str, theirs: datetime | None, now: datetime) -> Finding:

@@ -41,6 +41,12 @@ def test_every_end_has_its_exit_code(swarm, sent, redis, call, end, code):
     assert ("docker service logs --since 10m web" in done.stderr) == (code in {3, 4})
 
 
+def test_what_began_no_roll_out_has_no_words_of_its_own_to_look_for(swarm, sent, redis, call):
+    sent.result = Result(DeploymentFailedError("web: failed", report("failed", duration=0.0)))
+    done = call("update", "web", "--wait")
+    assert (done.exit_code, done.stderr) == (3, "")
+
+
 def test_every_outcome_has_a_code():
     assert exit_code("rolled-back", asked_back=True) is ExitCode.OK
     codes = {exit_code(outcome) for outcome in Outcome}

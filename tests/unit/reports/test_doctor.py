@@ -1,8 +1,9 @@
-"""What `deployer doctor` makes of workers that do not answer."""
+"""What `deployer doctor` makes of a missing region, and of workers that do not answer."""
 
 import pytest
+from botocore.exceptions import NoRegionError
 
-from deployer.reports.doctor import workers
+from deployer.reports.doctor import no_identity, workers
 
 
 @pytest.mark.parametrize(
@@ -21,3 +22,8 @@ def test_a_redis_that_does_not_answer_says_nothing_about_workers():
         raise ConnectionError
 
     assert workers(ping, lambda: 2).level == "warn"
+
+
+def test_no_region_is_said_in_our_own_words_with_the_fix():
+    found = no_identity(NoRegionError())
+    assert (found.found, "AWS_REGION" in found.fix) == ("no region is set", True)

@@ -67,6 +67,11 @@ class Api(Protocol):
         """
 
 
+_HINTS = {
+    "ClusterNotFoundException": " Are name, region and account in DEPLOYER_ECS_CLUSTERS or --cluster right?"
+}
+
+
 class Refused(PermanentError):  # noqa: N818 - as it reads where it is raised
     """ECS refuses a request as it is.
 
@@ -101,7 +106,8 @@ def error_of(action: str, status: int, code: str, message: str) -> DeployerError
         return TemporaryError(f"ECS cannot answer ecs:{action} now ({said})")
     if code in _DENIED or status in (401, 403):
         return _denied(action, code, message, said)
-    return Refused(code or str(status), f"ECS refuses ecs:{action}: {said}")
+    hint = _HINTS.get(code, "")
+    return Refused(code or str(status), f"ECS refuses ecs:{action}: {said}{hint}")
 
 
 def _denied(action: str, code: str, message: str, said: str) -> AccessDeniedError:

@@ -69,3 +69,8 @@ def test_a_message_neither_moves_the_cursor_nor_fills_the_log():
     assert isinstance(fault, PermanentError)
     assert "\x1b" not in str(fault)
     assert len(str(fault)) < 700
+
+
+def test_a_cluster_that_does_not_exist_is_said_with_the_settings_that_name_it():
+    fault = error_of("DescribeServices", 400, "ClusterNotFoundException", "Cluster not found.")
+    assert "DEPLOYER_ECS_CLUSTERS" in str(fault)
