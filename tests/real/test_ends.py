@@ -77,8 +77,11 @@ def test_a_roll_out_with_start_first_that_fails_is_rolled_back(lab, queues):
     lab.push(WEB, "broken", kind="crash")
     assert deploy(lab, queues)["outcome"] == "rolled-back"
     assert lab.image_of("web") == on(good)
-    running = [task for task in lab.tasks("web") if task["Status"]["State"] == "running"]
-    assert [task["Spec"]["ContainerSpec"]["Image"] for task in running] == [on(good)]
+    # The one that it takes the place of may take a moment to stop.
+    kept = [task for task in lab.tasks("web") if task["DesiredState"] == "running"]
+    assert [(task["Spec"]["ContainerSpec"]["Image"], task["Status"]["State"]) for task in kept] == [
+        (on(good), "running")
+    ]
 
 
 def test_a_crash_loop_under_continue_times_out(lab, queues):
