@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoRegionError
 
 from deployer.errors import DeployerError, PermanentError
 from deployer.model.image import Image
@@ -37,6 +37,10 @@ def no_identity(fault: Exception) -> Finding:
     """Return what it means that AWS cannot be asked who we are."""
     if isinstance(fault, NoRegionError):
         return Finding("AWS identity", "fail", "no region is set", "set AWS_REGION, to eu-central-1 say")
+    if isinstance(fault, EndpointConnectionError):  # a misspelt region is a host that does not exist
+        return Finding(
+            "AWS identity", "fail", brief_of(fault), "is AWS_REGION right, and does the network reach AWS?"
+        )
     expired = "Expired" in str(fault)
     fix = "renew the AWS credentials" if expired else "AWS_SHARED_CREDENTIALS_FILE or an instance role"
     return Finding("AWS identity", "fail", brief_of(fault), fix)

@@ -1,7 +1,7 @@
 """What `deployer doctor` makes of a missing region, and of workers that do not answer."""
 
 import pytest
-from botocore.exceptions import NoRegionError
+from botocore.exceptions import EndpointConnectionError, NoRegionError
 
 from deployer.reports.doctor import no_identity, workers
 
@@ -27,3 +27,10 @@ def test_a_redis_that_does_not_answer_says_nothing_about_workers():
 def test_no_region_is_said_in_our_own_words_with_the_fix():
     found = no_identity(NoRegionError())
     assert (found.found, "AWS_REGION" in found.fix) == ("no region is set", True)
+
+
+def test_a_misspelt_region_is_not_blamed_on_the_credentials():
+    fault = EndpointConnectionError(endpoint_url="https://sts.eu-centrl-1.amazonaws.com/")
+    found = no_identity(fault)
+    assert ("eu-centrl-1" in found.found, "AWS_REGION" in found.fix) == (True, True)
+    assert "CREDENTIALS" not in found.fix
