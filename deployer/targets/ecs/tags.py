@@ -79,6 +79,12 @@ def owners(tags: Tags) -> dict[str, str]:
     return {_owner(key): mark for key, mark in tags.items() if key.partition("@")[0] == begin and mark}
 
 
+def formers(tags: Tags, marks: Collection[str]) -> set[str]:
+    """Return the revisions to which the units of these marks would go back."""
+    found = {tags.get(_key("former", owner)) for owner, mark in owners(tags).items() if mark in marks}
+    return {name for name in found if name}
+
+
 def decode(tags: Tags, mark: str, container: str | None, name: str) -> Record:
     """Read what the tags of a revision tell of a unit.
 

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 from deployer.errors import BusyError, NoSuchServiceError
 from deployer.model.service import Service
-from deployer.targets.ecs.names import family_of, last
+from deployer.targets.ecs import definitions, tags
+from deployer.targets.ecs.names import UnitId, family_of, last
 from deployer.targets.ecs.place import Place
-from deployer.targets.ecs.service import Unit, record_in
+from deployer.targets.ecs.service import Revision, Unit, record_in
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +53,19 @@ def _used(places: Sequence[Place], unit: Unit, family: str) -> set[str]:
         used |= place.running(family)
         for raw in place.services(place.service_arns()):
             used |= {str(one.get("taskDefinition")) for one in (raw, *(raw.get("deployments") or ()))}
+            now = str(raw.get("taskDefinition") or "")
+            if family_of(now) == family:  # it shares the family, and has a way back of its own
+                used |= _ways_back(place.revision(now), str(raw["serviceArn"]))
     if unit.revision and unit.record.former:
         used.add(f"{unit.revision.arn.rpartition('/')[0]}/{unit.record.former}")
     return used
+
+
+def _ways_back(revision: Revision, service: str) -> set[str]:
+    """Return the revisions to which the units of a service would go back from the one that it has."""
+    containers = [None, *(str(one["name"]) for one in definitions.containers(revision.raw))]
+    marks = {UnitId(service, container).mark for container in containers}
+    return {f"{revision.arn.rpartition('/')[0]}/{name}" for name in tags.formers(revision.tags, marks)}
 
 
 def _is_ours(place: Place, unit: Unit, arn: str) -> bool:

@@ -74,6 +74,17 @@ def test_30_revisions_that_another_service_has_registered_in_the_family_stay(wor
     assert [one for one in active(world) if one in {"web:7", "web:8", "web:9"}] == ["web:7", "web:8", "web:9"]
 
 
+def test_30_what_another_service_of_the_family_would_go_back_to_stays_whoever_asks_for_all(world):
+    world.operator.create("twin", definition="web:1", desired=1, tags=MANAGED)
+    world.wait(30)
+    for n in (7, 8, 9):
+        world.push(n)
+        assert world.deploy(f"twin {n}", "twin").outcome is Outcome.UPDATED
+    # twin runs web:9 and would go back to web:8, as web runs web:6 and would go back to web:5.
+    assert pruned(world, every=True) == ["web:1", "web:2", "web:3", "web:4", "web:7"]
+    assert active(world) == ["web:5", "web:6", "web:8", "web:9"]
+
+
 def test_30_it_stops_where_the_quota_has_no_room(world):
     world.fake.faults.after("DeregisterTaskDefinition", lambda members: None)
     world.fake.faults.refuse("DeregisterTaskDefinition", "ThrottlingException", times=1)
