@@ -122,9 +122,10 @@ def _where(cluster: str, region: str | None, role: str | None) -> str:
         return name
     account = role.split(":")[4] if role.count(":") >= 5 else ""
     where = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if not account or not where:
+    named = cluster.startswith("arn:")  # has account and region itself
+    if not account or not (where or named):
         raise SettingsError(
             "-a needs the ARN of a role, arn:aws:iam::123456789012:role/deploy, and -r REGION"
         )
     os.environ["DEPLOYER_ASSUME_ROLES"] = f"{account}={role}"
-    return f"{account}/{where}/{cluster}"
+    return cluster if named else f"{account}/{where}/{cluster.rpartition('/')[2]}"

@@ -331,3 +331,6 @@ def test_29_region_role_and_keys(world, run, monkeypatch):
     assert "keys on a command line can be read" in done.stderr
     assert "hidden" not in done.output
     assert [one[0] for one in world.asked] == ["eu-west-1/prod"] * 2 + ["210987654321/eu-west-1/prod"] * 2
+    arn = "arn:aws:ecs:eu-west-1:210987654321:cluster/prod"
+    assert run("ecs-deploy", "-c", arn, "-n", "web", "-to", "latest", "-a", role).exit_code == 0
+    assert world.asked[-1][0] == arn
