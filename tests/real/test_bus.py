@@ -311,6 +311,7 @@ def test_an_idle_worker_ends_with_its_last_poll_and_at_once_when_it_is_told_twic
         begun = time.monotonic()
         worker.process.terminate()
         time.sleep(1.5)
+        assert worker.process.poll() is None, "it waits for its poll"
         worker.process.send_signal(number)
         worker.process.wait(5)
         assert time.monotonic() - begun < 4
