@@ -132,6 +132,15 @@ class Aws(Server):
             self._ecr.create_repository(repositoryName=repository)
             self._ecr.put_image(repositoryName=repository, **image)
 
+    def ledger_table(self, name: str) -> None:
+        """Create a table of DynamoDB as the ledger of ECS wants it."""
+        self.client("dynamodb").create_table(
+            TableName=name,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+
     def queues(self, visibility: int = 5, max_receives: int = 3) -> Queues:
         """Create a pair of queues, each with its dead-letter queue.
 

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from deployer.errors import DeployerError, InvalidReferenceError, NoSuchServiceError
 from deployer.model.image import Image, is_digest, is_tag
 from deployer.model.service import Service
 from deployer.model.suggest import did_you_mean
 
+if TYPE_CHECKING:
+    from deployer.rollouts.core import Core
 
-def find_service(name: str) -> Service:
+
+def find_service(name: str, core: Core | None = None) -> Service:
     """Read a service of the target.
+
+    Args:
+        name: the service's name or id.
+        core: over the target; None for that of the settings.
 
     Raises:
         NoSuchServiceError: there is none of this name; the message suggests another.
         TemporaryError, PermanentError: the engine does not answer, or is no manager.
     """
-    from deployer import app
+    if core is None:
+        from deployer import app
 
+        core = app.deployer()
     try:
-        return app.deployer().read(name).service
+        return core.read(name).service
     except NoSuchServiceError as fault:
-        known = [service.name for service in app.deployer().target.services()]
+        known = [service.name for service in core.target.services()]
         raise NoSuchServiceError(f"{fault}{did_you_mean(name, known)}") from fault
 
 

@@ -43,12 +43,7 @@ class EcsLab(Lab):
         for port in (self.aws.port, self.front.port, self.redis.port):
             self._ways_out.append(out_of(self.namespaces, port))
         self.operator = Operator(self.front, CLUSTER)
-        self.aws.client("dynamodb").create_table(
-            TableName=TABLE,
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        self.aws.ledger_table(TABLE)
 
     def close(self) -> None:
         """End everything."""

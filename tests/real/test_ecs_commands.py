@@ -26,12 +26,7 @@ def aws(tmp_path_factory):
     ecs.register_task_definition(family="theirs", containerDefinitions=[{**app, "dockerLabels": {}}])
     for name in ("web", "theirs"):
         ecs.create_service(cluster="prod", serviceName=name, taskDefinition=f"{name}:1", desiredCount=1)
-    found.client("dynamodb").create_table(
-        TableName="ledger",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    found.ledger_table("ledger")
     yield found
     found.kill()
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deployer.errors import BusyError, NoSuchServiceError, PermanentError, SettingsError, TemporaryError
-from deployer.model.suggest import did_you_mean
+from deployer.cli.names import find_service
+from deployer.errors import BusyError, PermanentError, SettingsError, TemporaryError
 
 if TYPE_CHECKING:
     from deployer.model.deployment import Report, Request
@@ -47,11 +47,7 @@ class Here:
         Raises:
             NoSuchServiceError: there is none of this name; the message suggests another.
         """
-        try:
-            return self.deployer.read(name).service
-        except NoSuchServiceError as fault:
-            known = [service.name for service in self.target.services()]
-            raise NoSuchServiceError(f"{fault}{did_you_mean(name, known)}") from fault
+        return find_service(name, self.deployer)
 
     def place(self, service: Service) -> Place:
         """Return the cluster of a service."""

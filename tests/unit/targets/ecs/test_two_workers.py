@@ -106,12 +106,7 @@ def emulator(tmp_path_factory):
     root = tmp_path_factory.mktemp("aws")
     found = Aws(root / "aws", root / "aws.log")
     found.start()
-    found.client("dynamodb").create_table(
-        TableName="deployer-ledger",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    found.ledger_table("deployer-ledger")
     yield found
     found.kill()
 
