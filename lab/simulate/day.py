@@ -210,7 +210,8 @@ def _stack(world: Stage, name: str, chance: random.Random) -> str:
     resolve: Resolve = chance.choice(["always", "changed", "never"])
     world.operator.deploy_stack(spec, resolve)
     world.oracle.stack_deployed(name)
-    world.oracle.overrides(name, world.digest(name))
+    # Without a digest the file means what the tag means.
+    world.oracle.overrides(name, world.digest(name) or world.engine.digests.get(f"{REPOSITORY}:{tag}"))
     return f"docker stack deploy --resolve-image {resolve}"
 
 

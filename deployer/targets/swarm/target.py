@@ -23,6 +23,7 @@ from deployer.targets.swarm.service import read_service, revise
 
 Raw = Mapping[str, Any]
 
+READS = 5  # of a service that is written while its tasks are read
 LIMIT_AGE = timedelta(minutes=10)
 DEFAULT_LIMIT = 5  # tasks of each slot, swarmkit's own
 
@@ -89,15 +90,27 @@ class SwarmTarget:
         Raises:
             NoSuchServiceError: there is no such service.
         """
-        service = self.service(name)
-        return self._snapshot(service, self.engine.tasks([service.id]), now)
+        for _ in range(READS):
+            service = self.service(name)
+            snapshot = self._snapshot(service, self.engine.tasks([service.id]), now)
+            if not _may_be_newer(snapshot) or self.service(service.id).version == service.version:
+                break
+        return snapshot
 
     def read_all(self, services: Sequence[Service], now: datetime) -> list[Snapshot]:
         """Return what there is to know of listed services, with one request for all their tasks."""
         tasks: dict[str, list[Raw]] = {service.id: [] for service in services}
         for task in self.engine.tasks(list(tasks)) if services else ():
             tasks.get(str(task.get("ServiceID")), []).append(task)
-        return [self._snapshot(service, tasks[service.id], now) for service in services]
+        found = [self._snapshot(service, tasks[service.id], now) for service in services]
+        doubtful = [snapshot.service.id for snapshot in found if _may_be_newer(snapshot)]
+        versions = {service.id: service.version for service in self.services(*doubtful)} if doubtful else {}
+        return [
+            self.read(one.service.id, now)
+            if versions.get(one.service.id, one.service.version) != one.service.version
+            else one
+            for one in found
+        ]
 
     def _snapshot(self, service: Service, tasks: Sequence[Raw], now: datetime) -> Snapshot:
         short = self._history_limit(now) <= 1
@@ -156,3 +169,8 @@ class SwarmTarget:
             StaleVersionError: somebody else wrote since the read.
         """
         self._store.write_ledger(read, labels)
+
+
+def _may_be_newer(snapshot: Snapshot) -> bool:
+    """Return whether tasks tell of an image that somebody left, or else of a write since the reading."""
+    return bool(snapshot.left or snapshot.moved)

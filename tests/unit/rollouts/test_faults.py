@@ -582,6 +582,32 @@ def test_a_version_that_was_left_by_hand_stays_away_after_a_newer_one_has_failed
     assert world.n("ver") == 5
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_a_write_between_the_reading_of_a_service_and_of_its_tasks_is_no_rollback(world, together):
+    """Else the newest image would count as one that somebody went back from, for good."""
+    world.push(5)
+    assert world.deploy("t5").outcome is Outcome.UPDATED
+    world.wait(100)
+    world.push(2)
+    tasks, written = world.swarm.tasks, []
+
+    def another_worker_writes(service_ids):
+        if not written:
+            written.append("t2")
+            world.begin("t2")
+            world.wait(1)
+        return tasks(service_ids)
+
+    world.swarm.tasks = another_worker_writes
+    services = [world.service("web")]
+    now = world.deployer.clock()
+    snapshot = world.read_all(services, now)[0] if together else world.read("web", now)
+    assert written
+    assert (snapshot.left, snapshot.moved) == (None, {})
+    assert world.deploy("late").outcome is Outcome.UNCHANGED
+    assert not [key for key in world.ledger().labels if key.startswith("deployer.failed.")]
+
+
 def test_a_write_that_was_refused_is_no_trial(world):
     world.operator.scale("web", 0)
     world.wait(60)
