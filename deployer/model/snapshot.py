@@ -86,4 +86,4 @@ class Snapshot:
 
 def listed(service: Service, now: datetime) -> Snapshot:
     """Return what the list of services alone tells of one: nothing was asked about its tasks."""
-    return Snapshot(service, Progress(Phase.CONVERGED, 0, 0), now)
+    return Snapshot(service, Progress(Phase.CONVERGED, 0, 0), now, forgetful=service.traceless)

@@ -122,8 +122,8 @@ class Core:
         if not case.labels.policy.follows_tag:  # which may choose again what somebody left, after a failure
             failures = {**case.snapshot.moved, **failures}
         remember(self.target, unwritten(case.snapshot, failures, case.remembered))
-        if case.trial and case.snapshot.anew:
-            trials.note(self.target, case.snapshot.service.name, None)
+        if case.trial and case.snapshot.anew and case.trial.deployment != case.request.deployment_id:
+            trials.note(self.target, {case.snapshot.service.name: None})
 
     def remember_all(self, snapshots: Sequence[Snapshot]) -> None:
         """Do the same for many services, in one write."""
@@ -139,17 +139,22 @@ class Core:
         Raises:
             StaleVersionError, TemporaryError: as of `write`.
         """
-        service, trial = case.snapshot.service, None
-        if case.snapshot.forgetful and update.image.digest:
-            trial = trials.Trial(update.image.digest, service.version, case.request.deployment_id)
-        if trial or case.trial:
-            trials.note(self.target, service.name, trial)
+        name = case.snapshot.service.name
+        trial = trials.of_write(case.snapshot, update.image.digest, case.request.deployment_id)
+        if trial != case.trial:  # else a look at many services has noted all of them
+            trials.note(self.target, {name: trial})
         try:
             self.write(case.snapshot, update, credentials)
         except (StaleVersionError, PermanentError):  # it was refused
             if trial:
-                trials.note(self.target, service.name, None)
+                trials.note(self.target, {name: None})
             raise
+
+    def forget_unwritten(self, case: Case) -> None:
+        """Forget a write that was noted and not made, so that no later write looks like its end."""
+        trial, service = case.trial, case.snapshot.service
+        if trial and trial.deployment == case.request.deployment_id and trial.version == service.version:
+            trials.note(self.target, {service.name: None})
 
     def way_back_problem(self, service: Service, previous: str | None) -> str | None:
         """Return why a service could not go back to an image, None if it could.
@@ -265,7 +270,7 @@ def case_of(
         theirs,
         failures,
         kept,
-        trial=trials.find(ledger, service.name) is not None,
+        trial=trials.find(ledger, service.name),
         put_back=is_put_back(service, kept),
     )
 

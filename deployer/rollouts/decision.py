@@ -10,6 +10,7 @@ from deployer.model.image import Image
 from deployer.model.service import Manifest, State
 from deployer.model.snapshot import Snapshot
 from deployer.policies.labels import ServiceLabels
+from deployer.rollouts.ledger.trials import Trial
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Case:
     after_failures: Collection[str] = ()  # digests that failed with that service
     failures: Mapping[str, str] = field(default_factory=dict)  # digests not to be tried again, and why
     remembered: Collection[str] = ()  # those of them that the ledger knows already
-    trial: bool = False  # the ledger has noted a write to it
+    trial: Trial | None = None  # the last write to it that the ledger has noted
     put_back: bool = False  # somebody has put back an image, with its labels, that failed and was given up
 
     @property

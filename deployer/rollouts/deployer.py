@@ -185,6 +185,7 @@ class Deployer(Core):
         if isinstance(stop, Skip):
             if stop.outcome is not Outcome.IGNORED:
                 self.remember(case)
+            self.forget_unwritten(case)
             return self.report(case.snapshot, case.request, stop.outcome, stop.reason, wanted=wanted)
         before = case.request.waiting.get(stop.what, 0.0)
         seconds = stop.seconds if stop.seconds is not None else next_wait(before, case.snapshot.service.name)

@@ -36,7 +36,7 @@ def begin_deployments(pushed: Deploy, message: PartMessage) -> dict[str, Any]:
     services = deployer().target.services(*message.services, keep=lambda s: concerns(s, pushed.image))
     if not message.services:
         log.info("Push of %s is followed by %d services: %s", pushed.image, len(services), _some(services))
-        batch.remember(deployer(), services)
+        batch.remember(deployer(), services, [_request_of(pushed, service) for service in services])
     part, *others = [services] if message.services else batch.parts(services)
     count = len(services) if message.count is None else message.count
     _send_parts(pushed, others, len(part), count)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from deployer.errors import DeployerError, StaleVersionError, TemporaryError
@@ -17,10 +18,11 @@ from deployer.model.deployment import Again, Request
 from deployer.model.service import Service
 from deployer.model.snapshot import Snapshot, listed
 from deployer.observability.logs import about
-from deployer.rollouts.core import Core
+from deployer.rollouts.core import Core, case_of
 from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.fleet.once import AskedOnce, ListedOnce
-from deployer.rollouts.ledger import Ledger
+from deployer.rollouts.ledger import Ledger, trials
+from deployer.rollouts.rules import leave_alone
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +95,7 @@ def begin(deployer: Deployer, services: Sequence[Service], requests: Sequence[Re
             FirstLook(service, request, None) for service, request in zip(services, requests, strict=True)
         ]
     batch = replace(deployer, target=_Batch(deployer.target), registry=ListedOnce(deployer.registry))
-    _remember(batch, snapshots)
+    noted = _note(batch, snapshots, requests) if _remember(batch, snapshots) else set()
     until = time.monotonic() + PART_SECONDS
     found = []
     for snapshot, request in zip(snapshots, requests, strict=True):
@@ -103,30 +105,64 @@ def begin(deployer: Deployer, services: Sequence[Service], requests: Sequence[Re
                 try:
                     made = batch.step(snapshot, request)
                     step = made if isinstance(made, Again) and made.watch else None
+                    if step:
+                        noted.discard(snapshot.service.name)
                 except StaleVersionError:
                     pass  # its own look reads it again
                 except TemporaryError:
                     until = 0.0  # the next one would have to wait as long
+                    noted.discard(snapshot.service.name)  # it may have been written: its own look tells
                 except Exception:  # its own look says what is wrong, and no other service has to suffer
                     log.debug("Left to a look of its own", exc_info=True)
+                    noted.discard(snapshot.service.name)
         found.append(FirstLook(snapshot.service, request, step))
+    with suppress(DeployerError):  # their own looks forget them too
+        trials.note(batch.target, dict.fromkeys(noted))
     return found
 
 
-def remember(deployer: Deployer, services: Sequence[Service]) -> None:
-    """Remember, for all services that follow a push, what people have moved them away from.
+def remember(deployer: Deployer, services: Sequence[Service], requests: Sequence[Request]) -> None:
+    """Remember, for all services that follow a push, what people have moved them away from, and what comes.
 
-    One write before the push is handed out in parts: else the parts' writes of one ledger would keep coming
+    Two writes before the push is handed out in parts: else the parts' writes of one ledger would keep coming
     between one another.
     """
-    _remember(deployer, [listed(service, deployer.clock()) for service in services])
+    snapshots = [listed(service, deployer.clock()) for service in services]
+    if snapshots and _remember(deployer, snapshots):
+        _note(deployer, snapshots, requests)
 
 
-def _remember(core: Core, snapshots: Sequence[Snapshot]) -> None:
+def _remember(core: Core, snapshots: Sequence[Snapshot]) -> bool:
+    """Remember the failures of all in one write; return whether it was made."""
     try:
         core.remember_all(snapshots)  # else each write of a service would be preceded by one of the ledger
     except DeployerError:
         log.debug("Left to looks one by one", exc_info=True)
+        return False
+    return True
+
+
+def _note(core: Core, snapshots: Sequence[Snapshot], requests: Sequence[Request]) -> set[str]:
+    """Note in one write what the looks will most likely write; return the names of the services.
+
+    Else each write of a service of which nothing else tells would be preceded by one of the ledger. A look
+    that comes to another digest notes that by itself.
+    """
+    likely, new = set[str](), dict[str, trials.Trial | None]()
+    try:
+        ledger = core.target.ledger()
+        for snapshot, request in zip(snapshots, requests, strict=True):
+            name = snapshot.service.name
+            trial = trials.of_write(snapshot, request.pushed_digest, request.deployment_id)
+            written = snapshot.service.state.task == request.deployment_id
+            if trial and not written and not leave_alone(case_of(snapshot, request, core.rules, ledger)):
+                likely.add(name)
+                if trials.find(ledger, name) != trial:
+                    new[name] = trial
+        trials.note(core.target, new)
+    except DeployerError:
+        log.debug("Left to looks one by one", exc_info=True)
+    return likely
 
 
 def next_look(place: int, count: int) -> float:

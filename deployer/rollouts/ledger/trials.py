@@ -8,6 +8,7 @@ the one that the write replaces.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deployer.model.image import is_digest
@@ -39,7 +40,13 @@ def find(ledger: Ledger, service_name: str) -> Trial | None:
     return Trial(digest, int(version), deployment) if is_digest(digest) and version.isdecimal() else None
 
 
-def note(store: Store, service_name: str, trial: Trial | None) -> None:
-    """Note a write that is about to be made; None: none is worth it."""
-    text = f"{trial.digest} {trial.version} {trial.deployment}" if trial else None
-    amend(store, lambda ledger: replaced(ledger, {TRIAL + service_name: text}))
+def of_write(snapshot: Snapshot, digest: str | None, deployment: str) -> Trial | None:
+    """Return what to note of a write before it is made; None where the target itself would tell of it."""
+    return Trial(digest, snapshot.service.version, deployment) if digest and snapshot.forgetful else None
+
+
+def note(store: Store, new: Mapping[str, Trial | None]) -> None:
+    """Note writes that are about to be made, by the service's name, in one write; None: forget it."""
+    texts = {TRIAL + name: f"{t.digest} {t.version} {t.deployment}" if t else None for name, t in new.items()}
+    if texts:
+        amend(store, lambda ledger: replaced(ledger, texts))

@@ -30,6 +30,7 @@ def read_service(raw: Mapping[str, Any], policy: str | None = None) -> Service:
     spec = raw["Spec"]
     default = {POLICY: policy} if policy else {}
     status = raw.get("UpdateStatus") or {}
+    desired = _desired(spec.get("Mode") or {})
     return Service(
         id=str(raw["ID"]),
         name=str(spec["Name"]),
@@ -37,12 +38,13 @@ def read_service(raw: Mapping[str, Any], policy: str | None = None) -> Service:
         image_text=image_of(spec.get("TaskTemplate") or {}),
         labels=default | (spec.get("Labels") or {}),
         container_labels=_container(spec).get("Labels") or {},
-        desired=_desired(spec.get("Mode") or {}),
+        desired=desired,
         is_job=is_job(spec),
         rolling=status.get("State") in BUSY_STATES,
         rolling_since=status.get("StartedAt") or None,
         written_at=raw.get("UpdatedAt") or raw.get("CreatedAt"),
         command=(*(_container(spec).get("Command") or ()), *(_container(spec).get("Args") or ())),
+        traceless=desired == 0,
         native=raw,
     )
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from deployer.errors import DeployerError
+from deployer.errors import DeployerError, TemporaryError
 from deployer.model.image import Image
 from deployer.model.label_names import PRE_COMMAND, PRE_JOB
 from deployer.model.service import LabelError, Manifest, Service
@@ -89,13 +89,14 @@ class SwarmTarget:
 
         Raises:
             NoSuchServiceError: there is no such service.
+            TemporaryError: others keep writing it while it is read.
         """
         for _ in range(READS):
             service = self.service(name)
             snapshot = self._snapshot(service, self.engine.tasks([service.id]), now)
             if not _may_be_newer(snapshot) or self.service(service.id).version == service.version:
-                break
-        return snapshot
+                return snapshot
+        raise TemporaryError(f"service {name} was written by others at each of {READS} readings")
 
     def read_all(self, services: Sequence[Service], now: datetime) -> list[Snapshot]:
         """Return what there is to know of listed services, with one request for all their tasks."""
@@ -114,7 +115,7 @@ class SwarmTarget:
 
     def _snapshot(self, service: Service, tasks: Sequence[Raw], now: datetime) -> Snapshot:
         short = self._history_limit(now) <= 1
-        return replace(snapshot_of(service, tasks, now), forgetful=short or service.desired == 0)
+        return replace(snapshot_of(service, tasks, now), forgetful=short or service.traceless)
 
     def _history_limit(self, now: datetime) -> int:
         """Return how many tasks of each slot the engine keeps; asked once in a while."""

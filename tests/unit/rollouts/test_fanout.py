@@ -10,7 +10,8 @@ from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.fleet import batch
 from deployer.rollouts.fleet.batch import PART_SERVICES, PART_TASKS, begin, parts
-from deployer.rollouts.ledger import set_freeze
+from deployer.rollouts.ledger import set_freeze, trials
+from deployer.targets.swarm.memory import Operator
 from deployer.testing import FakeSwarm
 
 REPO = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/api"
@@ -126,6 +127,57 @@ def test_what_people_moved_many_services_away_from_is_remembered_in_one_write():
     assert [list(swarm.ledger().failures(f"web-{number}")) for number in range(8)] == [[A]] * 8
 
 
+def without_tasks(labels=({},) * 8):
+    """Services of which no task can tell that a write was taken back."""
+    swarm = Counted()
+    swarm.push(f"{REPO}:latest", A)
+    for number, own in enumerate(labels):
+        swarm.create(f"web-{number}", f"{REPO}:latest@{A}", replicas=0, labels=own)
+    swarm.push(f"{REPO}:latest", B)
+    return swarm, Deployer(swarm, swarm, Rules(), clock=swarm.clock)
+
+
+def test_writes_of_which_nothing_else_tells_are_noted_in_one_write():
+    swarm, deployer = without_tasks()
+    looks = go_together(swarm, deployer)
+    assert all(look.step for look in looks)
+    assert swarm.ledger_writes == 1
+    for number in range(8):
+        Operator(swarm.engine).roll_back(f"web-{number}")
+        Operator(swarm.engine).scale(f"web-{number}", 1)
+    swarm.tick(60)
+    later = [Request(deployment_id=f"later-{n}", trigger="reconcile") for n in range(8)]
+    ends = [deployer.advance(f"web-{n}", request) for n, request in enumerate(later)]
+    assert {end.outcome for end in ends} == {Outcome.HELD}
+
+
+def test_the_parts_of_a_push_find_nothing_left_to_note():
+    swarm, deployer = without_tasks()
+    services = swarm.services()
+    batch.remember(deployer, services, [wanted(service) for service in services])
+    noted = swarm.ledger_writes
+    for service in services:
+        assert begin(deployer, [service], [wanted(service)])[0].step
+    assert (noted, swarm.ledger_writes) == (1, 1)
+
+
+def test_a_write_that_was_noted_and_not_made_is_no_failure():
+    swarm, deployer = without_tasks([{}, {"deployer.settle": "30"}, {"deployer.hold": "audit"}])
+    go_together(swarm, deployer)
+    assert swarm.ledger_writes == 2  # noted, and forgotten
+    assert not any("web-1" in key or "web-2" in key for key in swarm.ledger().labels)
+
+
+def test_a_worker_that_dies_between_note_and_write_blames_nobody():
+    swarm, deployer = without_tasks([{"deployer.hold": "audit"}])
+    (service,) = swarm.services()
+    trials.note(swarm, {"web-0": trials.Trial(B, service.version, "task-web-0")})
+    assert deployer.advance("web-0", wanted(service)).outcome is Outcome.HELD
+    Operator(swarm.engine).scale("web-0", 1)
+    swarm.tick(60)
+    assert not swarm.ledger().labels
+
+
 def test_the_parts_of_a_push_find_nothing_left_to_remember():
     swarm = a_swarm([{}] * 6)
     deployer = Deployer(swarm, swarm, Rules(), clock=swarm.clock)
@@ -133,7 +185,7 @@ def test_the_parts_of_a_push_find_nothing_left_to_remember():
     for number in range(6):
         swarm.edit(f"web-{number}", Image=f"{REPO}:latest@{A}")
     swarm.push(f"{REPO}:latest", C)
-    batch.remember(deployer, swarm.services())
+    batch.remember(deployer, swarm.services(), [wanted(service, C) for service in swarm.services()])
     before = swarm.ledger().version
     for service in swarm.services():
         later = Request(deployment_id=f"later-{service.name}", trigger="event", event="f", pushed_digest=C)
