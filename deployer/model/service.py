@@ -147,6 +147,7 @@ class Service:
     rolling: bool = False  # the target says that an update or a rollback is under way
     rolling_since: str | None = None  # by the target's own clock
     written_at: str | None = None  # when it was last written, by the target's own clock
+    rolled_back: bool = False  # the target's last word is on a rollback, under way or ended
     traceless: bool = False  # it has no tasks, which alone tell of a write that was taken back
     untouchable: str | None = None  # why nobody may write to it here, whatever is wanted
     keeps_credentials: bool = True  # its target stores those for its registry with it, and they grow old

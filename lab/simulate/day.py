@@ -117,6 +117,11 @@ class Stage(World):
         image = self.service(name).image
         return image.digest if image else None
 
+    def meant(self, name: str) -> str | None:
+        """Return the digest that a service's tag means: what a person wants who names no digest."""
+        image = self.service(name).image
+        return self.engine.digests.get(str(image.without_digest())) if image else None
+
     def calm(self) -> None:
         """Let people release what they hold, and nodes come back."""
         if self.calmed:
@@ -180,6 +185,7 @@ def _roll_back(world: Stage, name: str, chance: random.Random) -> str:
     world.operator.roll_back(name)
     after = world.digest(name)
     world.oracle.operator_wrote(name, before if before != after else None)
+    world.oracle.overrides(name, after or world.meant(name))
     return f"docker service rollback, {before and before[-4:]} to {after and after[-4:]}"
 
 
@@ -210,8 +216,7 @@ def _stack(world: Stage, name: str, chance: random.Random) -> str:
     resolve: Resolve = chance.choice(["always", "changed", "never"])
     world.operator.deploy_stack(spec, resolve)
     world.oracle.stack_deployed(name)
-    # Without a digest the file means what the tag means.
-    world.oracle.overrides(name, world.digest(name) or world.engine.digests.get(f"{REPOSITORY}:{tag}"))
+    world.oracle.overrides(name, world.digest(name) or world.meant(name))
     return f"docker stack deploy --resolve-image {resolve}"
 
 

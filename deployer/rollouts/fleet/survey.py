@@ -144,13 +144,17 @@ def _compare(core: Core, service: Service, ledger: Ledger) -> Outdated | None:
     if ignored or service.image is None:
         return None
     wanted, manifest = newest(core, seen, ledger)
-    if service.image.digest == manifest.digest:
+    behind = service.image.digest != manifest.digest
+    if not behind and not service.rolled_back:
         return None
     look = core.read(service.id)
-    if look.service.image and look.service.image.digest == manifest.digest:
+    same = look.service.image and look.service.image.digest == manifest.digest
+    if behind and same:
         return None  # what no list tells: a description without a digest, and tasks that run this one
     # A rollback by hand, say, of which the next write would leave no trace.
     core.remember(case_of(look, request, core.rules, ledger))
+    if same:
+        return None
     core.remember_moved(look, manifest.digest)
     if isinstance(step, Image):
         # Waiting for the tag to be quiet is left to its own deployment, all other rules are asked here.

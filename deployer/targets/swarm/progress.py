@@ -46,7 +46,7 @@ def snapshot_of(service: Service, tasks: Sequence[Raw], now: datetime) -> Snapsh
         assess(service, tasks, now),
         now,
         ours=is_ours(raw),
-        rolled_back=(status.get("State") or "").startswith("rollback"),
+        rolled_back=service.rolled_back,
         left=left_by(service, tasks),
         former_images=former_images(tasks),
         moved=moved_from(service, tasks),

@@ -44,6 +44,7 @@ def read_service(raw: Mapping[str, Any], policy: str | None = None) -> Service:
         rolling_since=status.get("StartedAt") or None,
         written_at=raw.get("UpdatedAt") or raw.get("CreatedAt"),
         command=(*(_container(spec).get("Command") or ()), *(_container(spec).get("Args") or ())),
+        rolled_back=str(status.get("State") or "").startswith("rollback"),
         traceless=desired == 0,
         native=raw,
     )

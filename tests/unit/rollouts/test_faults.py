@@ -582,6 +582,25 @@ def test_a_version_that_was_left_by_hand_stays_away_after_a_newer_one_has_failed
     assert world.n("ver") == 5
 
 
+def test_an_image_left_for_a_newer_one_that_had_failed_stays_away_after_a_stack_deploy(world):
+    """The service is up to date all the while, so that nothing but the rollback asks for a closer look."""
+    world.create(1, name="ver", tag="1.0.0", labels={"deployer.policy": "semver:*"})
+    stack = world.spec("ver")
+    stack["TaskTemplate"]["ContainerSpec"]["Image"] = f"{REPOSITORY}:1.0.0"
+    world.push(3, tag="2.2.3")
+    assert world.deploy("t3", "ver").outcome is Outcome.UPDATED
+    world.push(4, tag="2.3.9", crashing=True)
+    assert world.deploy("t4", "ver").outcome is Outcome.ROLLED_BACK
+    world.wait(3600)
+    world.operator.roll_back("ver")
+    assert world.n("ver") == 4
+    world.wait(900)
+    assert world.reconcile() == []
+    world.operator.deploy_stack(stack, "never")
+    world.wait(900)
+    assert [report.outcome for report in world.reconcile() if report.outcome is Outcome.UPDATED] == []
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_a_write_between_the_reading_of_a_service_and_of_its_tasks_is_no_rollback(world, together):
     """Else the newest image would count as one that somebody went back from, for good."""
