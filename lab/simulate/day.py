@@ -196,8 +196,10 @@ def _by_hand(world: Stage, name: str, chance: random.Random) -> str:
     if not digests or image is None:
         return ""
     chosen = chance.choice(digests)
-    world.operator.update(name, image=str(image.without_digest().with_digest(chosen)))
-    world.oracle.operator_wrote(name, before if before != chosen else None)
+    wanted = str(image.without_digest().with_digest(chosen))
+    world.operator.update(name, image=wanted)
+    if wanted != str(image):  # else the same is written again, of which nothing tells
+        world.oracle.operator_wrote(name, before if before != chosen else None)
     world.oracle.overrides(name, chosen)
     return f"docker service update --image {chosen[-4:]}"
 

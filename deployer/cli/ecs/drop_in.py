@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
-from typing import Any
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
 
 import click
 
@@ -15,12 +17,6 @@ from deployer.cli.options import Command
 from deployer.errors import SettingsError, printable
 
 TIMEOUT = 90  # seconds, as that one has it
-_NOT_YET = {
-    "task_definition": "-d: deploy the service itself, with -c and -n",
-    "task_definition_file": "--task-definition-file: register it with what you make it with",
-    "use_latest": "--use-latest-task-def: the revision that the service runs is the one that is changed",
-    "run_task": "--run-task: use `deployer ecs run SERVICE -- COMMAND`",
-}
 
 
 def _flag(*names: str, **more: Any) -> Callable[[Command], Command]:
@@ -49,10 +45,29 @@ def _flag(*names: str, **more: Any) -> Callable[[Command], Command]:
 @click.option("--aws-secret-key", "-s", "secret", metavar="KEY", help="Better set AWS_SECRET_ACCESS_KEY.")
 @click.option("--aws-assume-role", "-a", "role", metavar="ARN", help="A role to assume.")
 @_flag("--aws-instance-profile", help="Without effect: it is used where nothing else is set.")
-@click.option("--task-definition", "-d", metavar="NAME", hidden=True)
-@click.option("--task-definition-file", metavar="PATH", hidden=True)
-@_flag("--use-latest-task-def", "use_latest", hidden=True)
-@_flag("--run-task", hidden=True)
+@click.option(
+    "--task-definition", "-d", "family", metavar="FAMILY", help="Instead of -n: a new revision of it."
+)
+@click.option("--task-definition-file", "file", type=click.File(), help="With -d: what to make it from.")
+@_flag("--run-task", help="With -d: run one task of the new revision.")
+@_flag("--wait-for-success", help="With --run-task: wait for its end; exit code 0 if its container has 0.")
+@click.option("--launch-type", metavar="TYPE", help="Of --run-task: EC2, FARGATE or EXTERNAL.")
+@click.option("--platform-version", metavar="VERSION", help="Of --run-task, on Fargate.")
+@click.option(
+    "--network-configuration",
+    "network",
+    metavar="JSON",
+    help="Of --run-task: JSON, or the AWS CLI's short form.",
+)
+@_flag("--use-latest-task-def", "use_latest", help="Refuse where a newer revision than the service's exists.")
+@click.option(
+    "--tag-only-container-names",
+    "--tag_only_container_names",
+    "-toc",
+    "only",
+    metavar="NAMES",
+    help="Refuse where -to would move other containers than these.",
+)
 @plainly
 def ecs_deploy(
     cluster: str | None,
@@ -69,6 +84,9 @@ def ecs_deploy(
     key: str | None,
     secret: str | None,
     role: str | None,
+    family: str | None,
+    use_latest: bool,
+    only: str | None,
     **others: Any,
 ) -> None:
     """Deploy with the arguments of silinternational/ecs-deploy: exit code 0 if it has converged, else 1.
@@ -76,14 +94,14 @@ def ecs_deploy(
     Unlike that one it says success only if the very deployment that it began has converged, touches no
     sidecar and loses no field of the task definition (docs/moving.md).
     """
-    for name, why in _NOT_YET.items():
-        if others.get(name):
-            raise SettingsError(f"not supported: {why}")
-    if not cluster or not service or not (image or tag_only or tag_env_var):
-        raise click.UsageError("give -c CLUSTER, -n SERVICE and -i IMAGE (or -to TAG, or -e VARIABLE)")
+    _check(cluster, service, family, bool(image or tag_only or tag_env_var), force, others)
     _use(profile, key, secret)
-    where = _where(cluster, region, role)
+    where = _where(cluster or "default", region, role)
     wanted = _with_tag(image, native.tag_of(tag_env_var) if tag_env_var else tag_only)
+    if family:
+        raise SystemExit(_without_service(where, family, wanted, timeout, others))
+    assert service is not None  # noqa: S101 - checked above
+    _check_revision(where, service, use_latest, only)
     counts = {name: others.get(name) for name in ("desired", "least", "most")}
     report = native.deployed(
         service, where, wanted, force, timeout, enable_rollback, True, counts, max_definitions
@@ -92,6 +110,137 @@ def ecs_deploy(
         raise SystemExit(ExitCode.ERROR)
     click.echo(printable(f"{service}: {report.outcome}, {report.reason}"))
     raise SystemExit(ExitCode.OK if exit_code(report.outcome) is ExitCode.OK else ExitCode.ERROR)
+
+
+def _check(
+    cluster: str | None,
+    service: str | None,
+    family: str | None,
+    image: bool,
+    force: bool,
+    others: dict[str, Any],
+) -> None:
+    """Check that the arguments go together.
+
+    Raises:
+        click.UsageError: they do not.
+    """
+    if bool(service) == bool(family):
+        raise click.UsageError("give either -n SERVICE or -d FAMILY")
+    if service and not cluster:
+        raise click.UsageError("give -c CLUSTER with -n SERVICE")
+    if not image and (family or not force):
+        raise click.UsageError("give -i IMAGE (or -to TAG, or -e VARIABLE)")
+    runs = others.get("run_task")
+    if others.get("file") and not family:
+        raise click.UsageError(
+            "--task-definition-file goes with -d; a service keeps the revision that it runs"
+        )
+    if runs and not family:
+        raise click.UsageError("--run-task goes with -d; for a service: deployer ecs run SERVICE -- COMMAND")
+    for name in ("wait_for_success", "launch_type", "platform_version", "network"):
+        if others.get(name) and not runs:
+            given = "network-configuration" if name == "network" else name.replace("_", "-")
+            raise click.UsageError(f"--{given} goes with --run-task")
+
+
+def _without_service(
+    where: str, family: str, wanted: str | None, timeout: float, others: dict[str, Any]
+) -> ExitCode:
+    """Register a new revision of a family, and run one task of it if that is asked for."""
+    from deployer.cli.ecs import family as families
+    from deployer.cli.ecs import here
+    from deployer.cli.ecs.run import end_of
+    from deployer.targets.ecs.names import last
+
+    network = _network(others.get("network"))
+    connected = here.connected(where)
+    revision, container = families.registered(connected, family, str(wanted), _content(others.get("file")))
+    click.echo(printable(f"{last(revision.arn)} is registered"))
+    if not others.get("run_task"):
+        return ExitCode.OK
+    how = {"launchType": others.get("launch_type"), "platformVersion": others.get("platform_version")}
+    place = connected.target.places[0]
+    task = families.started(place, revision, **how, networkConfiguration=network)
+    if not others.get("wait_for_success"):
+        return ExitCode.OK
+    ended = end_of(place.api, place.cluster.name, task, container, timeout)
+    return ExitCode.OK if ended is ExitCode.OK else ExitCode.ERROR
+
+
+def _content(file: TextIO | None) -> Mapping[str, Any] | None:
+    """Return a task definition from a file: bare, or as `describe-task-definition` prints it.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    if file is None:
+        return None
+    try:
+        read = json.load(file)
+    except ValueError as fault:
+        raise SettingsError(f"--task-definition-file {file.name}: it is no JSON: {fault}") from fault
+    found = read.get("taskDefinition", read) if isinstance(read, dict) else None
+    if not isinstance(found, dict) or not found.get("containerDefinitions"):
+        raise SettingsError(f"--task-definition-file {file.name}: it has no containerDefinitions")
+    return found
+
+
+def _network(text: str | None) -> Mapping[str, Any] | None:
+    """Return a network configuration, from JSON or from the short form of the AWS CLI.
+
+    Raises:
+        SettingsError: it is neither.
+    """
+    if not text:
+        return None
+    try:
+        read = json.loads(text) if text.lstrip().startswith("{") else _short_form(text)
+    except ValueError:
+        read = None
+    if not isinstance(read, dict) or not isinstance(read.get("awsvpcConfiguration"), dict):
+        example = "awsvpcConfiguration={subnets=[subnet-1],securityGroups=[sg-1],assignPublicIp=ENABLED}"
+        raise SettingsError(f"--network-configuration {text[:60]!r} is not understood; for example {example}")
+    return read
+
+
+def _short_form(text: str) -> dict[str, Any]:
+    """Return what the AWS CLI's short form says: `awsvpcConfiguration={subnets=[a,b],…}`."""
+    members = re.fullmatch(r"awsvpcConfiguration=\{(.*)\}", "".join(text.split()))
+    pairs = re.findall(r"(\w+)=(?:\[([^\]]*)\]|([\w-]+))", members[1]) if members else []
+    return (
+        {"awsvpcConfiguration": {name: word or several.split(",") for name, several, word in pairs}}
+        if pairs
+        else {}
+    )
+
+
+def _check_revision(where: str, service: str, use_latest: bool, only: str | None) -> None:
+    """Check that the revision and the containers that are changed are those that are meant.
+
+    Raises:
+        SettingsError: they are not.
+    """
+    if not use_latest and not only:
+        return
+    from deployer.cli.ecs import here
+    from deployer.targets.ecs.names import family_of, last
+
+    connected = here.connected(where)
+    found = connected.service(service)
+    unit = found.native
+    newest = connected.place(found).newest(family_of(unit.revision.arn)) if use_latest else None
+    if newest and newest.arn != unit.revision.arn:
+        text = (
+            f"--use-latest-task-def: {last(newest.arn)} is newer than {last(unit.revision.arn)}, which runs"
+        )
+        raise SettingsError(f"{text}: point the service to it first, then a way back is known")
+    named = set(filter(None, (only or "").split(",")))
+    if named and named != set(unit.containers):
+        mine = ", ".join(unit.containers)
+        raise SettingsError(
+            f"-toc {only}: {mine} run the service's image and move together; see deployer.containers"
+        )
 
 
 def _with_tag(image: str | None, tag: str | None) -> str:

@@ -51,10 +51,11 @@ def run(service: str, command: Sequence[str], cluster: str | None, timeout: floa
     arn = str(task["taskArn"])
     click.echo(f"task {last(arn)}", err=True)
     if not no_wait:
-        raise SystemExit(_end_of(place.api, place.cluster.name, arn, unit.containers[0], timeout))
+        raise SystemExit(end_of(place.api, place.cluster.name, arn, unit.containers[0], timeout))
 
 
-def _end_of(api: Api, cluster: str, arn: str, container: str, seconds: float) -> ExitCode:
+def end_of(api: Api, cluster: str, arn: str, container: str, seconds: float) -> ExitCode:
+    """Wait for the end of a task, for some seconds, and tell it: the exit code of one container decides."""
     from deployer.targets.ecs.progress import words_of
 
     until, told = time.monotonic() + seconds, ""

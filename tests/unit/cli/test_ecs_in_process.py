@@ -311,14 +311,6 @@ def test_29_another_repository_is_deployed_and_not_passed_over_in_silence(world,
     assert world.images() == [pinned(9, other)]
 
 
-def test_29_what_it_cannot_do_is_said(world, run):
-    world.create()
-    done = run("ecs-deploy", "-c", "prod", "-n", "web", "-i", f"{REPOSITORY}:v1", "--run-task")
-    assert done.exit_code == 1
-    assert "not supported: --run-task" in done.stderr
-    assert run("ecs-deploy", "-c", "prod").exit_code == 2
-
-
 def test_29_region_role_and_keys(world, run, monkeypatch):
     for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "DEPLOYER_ASSUME_ROLES"):
         monkeypatch.setenv(name, "")
