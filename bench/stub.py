@@ -55,7 +55,7 @@ def service(number: int) -> dict[str, Any]:
             "ForceUpdate": 0,
             "Runtime": "container",
         },
-        "Mode": {"Replicated": {"Replicas": 0}},
+        "Mode": {"Replicated": {"Replicas": 1}},
         "UpdateConfig": {
             "Parallelism": 1,
             "FailureAction": "pause",
@@ -110,6 +110,15 @@ class Store:
             self.join()
             return 200, {"Warnings": None}
 
+    def task(self, name: str) -> dict[str, Any]:
+        """Return the task of a service, which runs what it should."""
+        one = self.services[self.names[name]]
+        status = {"State": "running", "Timestamp": AT, "ContainerStatus": {"ContainerID": "c"}}
+        times = {"CreatedAt": AT, "UpdatedAt": AT, "Version": one["Version"]}
+        spec = one["Spec"]["TaskTemplate"]
+        ids = {"ID": f"task-{name}", "ServiceID": one["ID"], "NodeID": "node", "Slot": 1}
+        return {**ids, **times, "Spec": spec, "Status": status, "DesiredState": "running"}
+
     def restore(self) -> tuple[int, object]:
         """Bring the first service back to how it was."""
         with self.lock:
@@ -132,7 +141,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer a question."""
-        self._answer(*self._found(unquote(urlsplit(self.path).path)))
+        url = urlsplit(self.path)
+        if url.path.endswith("/tasks"):
+            wanted = json.loads(parse_qs(url.query)["filters"][0])["service"]
+            self._answer(200, [self._store.task(name) for name in wanted])
+            return
+        self._answer(*self._found(unquote(url.path)))
 
     def do_POST(self) -> None:
         """Take an update."""
@@ -156,8 +170,6 @@ class Handler(BaseHTTPRequestHandler):
                 return 200, store.all
             case "services" if name in store.names:
                 return 200, store.texts[store.names[name]]
-            case "tasks":
-                return 200, []
             case "distribution":
                 platform = {"architecture": "amd64", "os": "linux"}
                 return 200, {"Descriptor": {"digest": AFTER}, "Platforms": [platform]}

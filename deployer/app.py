@@ -31,7 +31,7 @@ from deployer.rollouts.ports import Target
 from deployer.settings import Settings, load
 from deployer.targets.ecs.service import Options
 from deployer.targets.ecs.target import Ecs
-from deployer.targets.ecs.wire.connection import connect, ledger_of
+from deployer.targets.ecs.wire.connection import connect, ledger_of, schedules_of
 from deployer.targets.swarm.client import DockerSwarm
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,9 @@ def ecs() -> Ecs:
     accounts = Accounts(settings.assume_roles)
     clusters = connect(settings.ecs_clusters, accounts)
     store = ledger_of(settings.ecs_ledger, clusters, accounts, settings.max_rollouts)
-    return Ecs(clusters, store, Options(settings.ecs_opt_in, settings.policy), Manifests())
+    return Ecs(
+        clusters, store, Options(settings.ecs_opt_in, settings.policy), Manifests(), schedules_of(accounts)
+    )
 
 
 @lru_cache(maxsize=1)
@@ -218,6 +220,7 @@ def _ecs_checks(settings: Settings, identity: Finding) -> Iterator[Finding]:
         yield from ecs_checks.cluster(shown)
     yield from ecs_checks.ledger(target.store, settings.ecs_ledger)
     yield from ecs_checks.services(target)
+    yield from ecs_checks.schedules(target)
     if ours and (passed := _roles(target)):
         iam = boto3.session.Session().client("iam", config=bounded(read_timeout=10, attempts=1))
         yield ecs_checks.pass_role(iam, ours, passed)

@@ -14,6 +14,7 @@ WINDOW = "deployer.window"
 AFTER = "deployer.after"
 PRE_JOB = "deployer.pre-job"
 PRE_COMMAND = "deployer.pre-command"  # on ECS
+SCHEDULES = "deployer.schedules"  # on ECS
 RUN_JOB = "deployer.run-job"
 LOGIN = "deployer.login"
 HOLD = "deployer.hold"
@@ -37,6 +38,10 @@ MEANINGS = {
     AFTER: ("<service>", "wait until that service has converged on the same push"),
     PRE_JOB: ("<job service>", "run this Swarm job on the new image first; it must complete"),
     PRE_COMMAND: ("<command>", "on ECS: run this in a task of the new revision first; it must exit with 0"),
+    SCHEDULES: (
+        "rule/<name> …",
+        "on ECS: these run its new revision too; `schedule/<group>/<name>` for EventBridge Scheduler",
+    ),
     RUN_JOB: ("true", "this service is a Swarm job; a push runs it again"),
     LOGIN: ("<name>", "the login of `DEPLOYER_LOGINS` for its registry"),
     HOLD: ("<reason>", "record pushes but deploy nothing"),

@@ -7,6 +7,7 @@ that is ignored is found out in production.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +21,7 @@ from deployer.policies.tag_policy import Kind, Policy
 from deployer.policies.values import DAY, FALSE, TRUE, parse_duration, parse_flag
 from deployer.policies.window import Window
 
+_SCHEDULE = re.compile(r"rule/[\w.-]{1,64}|schedule/[\w.-]{1,64}/[\w.-]{1,64}", re.ASCII)
 MAX_SAID = 40  # characters of a value that an error quotes
 
 _Value = TypeVar("_Value")
@@ -38,6 +40,7 @@ class ServiceLabels:
     after: str | None = None  # the service that goes first
     pre_job: str | None = None  # the job that runs first
     pre_command: str | None = None  # what a task of the new revision runs first
+    schedules: tuple[str, ...] = ()  # rule/NAME or schedule/GROUP/NAME, that follow it on ECS
     run_job: bool = False
     replace: bool = False
     login: str | None = None
@@ -88,6 +91,7 @@ def _parsed(ours: tuple[tuple[str, str], ...], filter_label: str) -> ServiceLabe
         after=reader.text(names.AFTER),
         pre_job=reader.text(names.PRE_JOB),
         pre_command=reader.text(names.PRE_COMMAND),
+        schedules=reader.read(names.SCHEDULES, _schedules) or (),
         run_job=bool(reader.flag(names.RUN_JOB)),
         replace=bool(reader.flag(names.REPLACE)),
         login=reader.text(names.LOGIN),
@@ -143,6 +147,13 @@ class _Reader:
             if name not in names.KNOWN and name != filter_label:
                 hint = did_you_mean(name, names.KNOWN, names.PREFIX)
                 self.problems.append(f"unknown label {name[:MAX_SAID]}{hint}")
+
+
+def _schedules(text: str) -> tuple[str, ...]:
+    for word in text.split():
+        if not _SCHEDULE.fullmatch(word):
+            raise ValueError(f"{word[:MAX_SAID]!r} is neither rule/NAME nor schedule/GROUP/NAME")
+    return tuple(dict.fromkeys(text.split()))
 
 
 def _hold(text: str | None) -> str | None:

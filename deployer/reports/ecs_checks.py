@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from deployer.errors import AccessDeniedError, BusyError, DeployerError, NotFoundError, TemporaryError
+from deployer.model.label_names import SCHEDULES
+from deployer.model.service import Service
 from deployer.reports.finding import Finding, Findings
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.ledger.loss import contents
@@ -23,6 +25,13 @@ NOTHING = "deployer-doctor-asks"  # a service and a family that nobody has
 NO_REVISION = 2_000_000_000
 MAX_NAMED = 5  # services that a row lists
 _PARTITIONS = (("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"))
+
+
+class Scheduled(Target, Protocol):
+    """A target whose services bring schedules along."""
+
+    def schedule_problems(self, service: Service) -> Sequence[tuple[str, str]]:
+        """Return each schedule of a service that cannot follow it, and why."""
 
 
 class Api(Protocol):
@@ -175,6 +184,20 @@ def services(target: Target) -> Findings:
         )
         fix = "they are left alone: change them, or take the deployer's labels and tags from them"
         yield Finding("ECS: services", "warn", shown, fix)
+
+
+def schedules(target: Scheduled) -> Findings:
+    """Tell which schedules cannot follow their services."""
+    try:
+        found = [one for one in target.services() if SCHEDULES in one.labels]
+        wrong = [(one.name, *problem) for one in found for problem in target.schedule_problems(one)]
+    except DeployerError:
+        return  # `services` has said it
+    for service, name, why in wrong:
+        fix = f"correct its label {SCHEDULES}, or allow the role to read it (docs/ecs.md)"
+        yield Finding(f"schedule {name} of {service}", "fail", why, fix)
+    if found and not wrong:
+        yield Finding("ECS: schedules", "ok", f"those of {len(found)} services can follow them")
 
 
 class Counted(Protocol):

@@ -37,6 +37,7 @@ from deployer.rollouts.waiting import next_wait
 log = logging.getLogger(__name__)
 
 SLOT = "slot"  # the name of a wait for one of DEPLOYER_MAX_ROLLOUTS
+CONVERGED = {Outcome.UPDATED, Outcome.ROLLED_BACK, Outcome.UNCHANGED}
 STALE_READS = 5  # re-reads after "update out of sequence" before the deployment waits
 
 
@@ -99,6 +100,8 @@ class Deployer(Core):
         if isinstance(step, Report):
             # Also where the target has taken back all that told of its write, so that nobody follows it.
             self._give_slot_back(snapshot, request.deployment_id)
+            if step.outcome in CONVERGED:
+                self.target.settled(snapshot.service)
         return step
 
     def _step_or_report(self, snapshot: Snapshot, request: Request, watch: RolloutMemory | None) -> Step:

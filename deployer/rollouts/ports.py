@@ -61,6 +61,9 @@ class Target(Protocol):
         LabelError where the target has jobs for that.
         """
 
+    def settled(self, service: Service) -> None:
+        """Bring along what runs a service's image beside it, now that it has converged; never raises."""
+
     def ledger(self) -> Ledger:
         """Read what belongs to the whole target."""
 

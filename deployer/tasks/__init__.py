@@ -184,6 +184,8 @@ def reconcile(self: Any, *, deployment: Mapping[str, Any] | None = None) -> dict
         found = survey.survey(deployer())
     except DeployerError as fault:
         raise leave(self, fault, message, reconcile_interval()) from fault
+    for service in found.scheduled:  # also those whose worker died before it could
+        deployer().target.settled(service)
     late = [one for one in found.behind if one.now]
     for one in late:
         memory = DeploymentMessage(by="reconcile", image=one.wanted, service_id=one.service_id).encode()
@@ -199,8 +201,8 @@ def reconcile(self: Any, *, deployment: Mapping[str, Any] | None = None) -> dict
     level = logging.INFO if late or found.faults else logging.DEBUG
     text = "Caught up: %d pushes had been missed, %d of %d services are behind: %s"
     log.log(level, text, found.missed, len(late), found.services, ", ".join(o.service for o in late) or "-")
-    for service, why in found.faults:
-        log.warning("Service %s cannot be compared with its registry: %s", service, why)
+    for name, why in found.faults:
+        log.warning("Service %s cannot be compared with its registry: %s", name, why)
     return {
         "services": found.services,
         "images": found.images,

@@ -64,6 +64,41 @@ class Store:
         return seen + 1
 
 
+class FakeSchedules:
+    """EventBridge and its scheduler: whatever is put there, whole."""
+
+    def __init__(self) -> None:
+        self.rules: dict[str, list[dict[str, Any]]] = {}
+        self.entries: dict[tuple[str, str], dict[str, Any]] = {}
+        self.written: list[str] = []
+        self.fault: Exception | None = None
+
+    def targets(self, rule: str) -> list[dict[str, Any]]:
+        self._check(rule in self.rules, rule)
+        return self.rules[rule]
+
+    def put_targets(self, rule: str, targets: Any) -> None:
+        self._check(rule in self.rules, rule)
+        self.written.append(rule)
+        new = {one["Id"]: one for one in targets}
+        self.rules[rule] = [new.get(one["Id"], one) for one in self.rules[rule]]
+
+    def schedule(self, group: str, name: str) -> dict[str, Any]:
+        self._check((group, name) in self.entries, name)
+        return self.entries[group, name]
+
+    def put_schedule(self, members: Any) -> None:
+        assert not {"Arn", "CreationDate"} & set(members)
+        self.written.append(members["Name"])
+        self.entries[members["GroupName"], members["Name"]] = {**members, "Arn": "arn", "CreationDate": 1.0}
+
+    def _check(self, known: bool, name: str) -> None:
+        if self.fault:
+            raise self.fault
+        if not known:
+            raise NotFoundError(f"{name}: ResourceNotFoundException")
+
+
 class EcsWorld:
     """A cluster, and all that can happen in it."""
 
@@ -72,6 +107,7 @@ class EcsWorld:
         self.api = self.fake.api()
         self.operator = Operator(self.api, cluster)
         self.store = Store()
+        self.schedules = FakeSchedules()
         self.platforms: list[dict[str, str]] = []
         self.options = options or Options()
         self.rules = Rules(**rules)
@@ -83,7 +119,11 @@ class EcsWorld:
     def worker(self, store: Store | None = None) -> Deployer:
         """Another worker, which shares nothing with the others but ECS and the ledger."""
         target = Ecs(
-            [(one, self.api) for one in self.clusters], store or self.store, self.options, self.manifest
+            [(one, self.api) for one in self.clusters],
+            store or self.store,
+            self.options,
+            self.manifest,
+            lambda _: self.schedules,
         )
         observer = Observer(lambda: self.fake.clock.seconds)
         return Deployer(target, self, self.rules, clock=lambda: self.fake.clock.now, observer=observer)

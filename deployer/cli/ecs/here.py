@@ -80,7 +80,7 @@ def connected(
     from deployer.settings import load
     from deployer.targets.ecs.service import Options
     from deployer.targets.ecs.target import Ecs
-    from deployer.targets.ecs.wire.connection import connect, ledger_of
+    from deployer.targets.ecs.wire.connection import connect, ledger_of, schedules_of
 
     settings = load()
     accounts = Accounts(settings.assume_roles)
@@ -91,7 +91,9 @@ def connected(
         )
     store = ledger_of(settings.ecs_ledger, clusters, accounts)
     # Who names a service means it, whatever labels it has.
-    target = Ecs(clusters, store, Options(opt_in=False, policy=settings.policy), Manifests())
+    target = Ecs(
+        clusters, store, Options(opt_in=False, policy=settings.policy), Manifests(), schedules_of(accounts)
+    )
     rules = Rules(
         rollback=settings.rollback if rollback is None else rollback,
         rollout_timeout=timeout or settings.rollout_timeout,

@@ -16,6 +16,7 @@ from typing import TypeVar
 from deployer.errors import DeployerError
 from deployer.model.deployment import Outcome, Request
 from deployer.model.image import Image
+from deployer.model.label_names import SCHEDULES
 from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import Snapshot, listed
 from deployer.rollouts.core import Core, case_of
@@ -50,6 +51,7 @@ class Survey:
     images: int
     behind: tuple[Outdated, ...]
     faults: tuple[tuple[str, str], ...]  # service, and why its registry did not tell
+    scheduled: tuple[Service, ...] = ()  # that bring something along (label deployer.schedules)
 
     @property
     def missed(self) -> int:
@@ -80,6 +82,7 @@ def survey(core: Core, at_once: int = ASKED_AT_ONCE) -> Survey:
         tuple(found for found in answers if isinstance(found, Outdated)),
         # A label that is not understood is said in the log and in `status` already.
         tuple((s.name, str(f)) for s, f in pairs if isinstance(f, DeployerError) and not _is_label(f)),
+        tuple(service for service in services if SCHEDULES in service.labels),
     )
 
 

@@ -13,6 +13,7 @@ from deployer.errors import AccessDeniedError, TemporaryError
 from deployer.targets.ecs import tags
 from deployer.targets.ecs.cluster import Cluster
 from deployer.targets.ecs.names import family_of, last, seconds
+from deployer.targets.ecs.schedules import Schedules
 from deployer.targets.ecs.service import Raw, Revision
 from deployer.targets.ecs.wire.api import Api, Refused
 
@@ -54,6 +55,7 @@ class Place:
     api: Api
     prefix: str = ""  # of its services' names; empty where it is the only cluster
     cache: Cache = field(default_factory=Cache)
+    schedules: Schedules | None = None
 
     def name_of(self, raw: Raw) -> str:
         """Return the name of a service, as people call it here."""

@@ -18,6 +18,7 @@ from deployer.targets.ecs.cluster import Cluster, short_names
 from deployer.targets.ecs.look import look
 from deployer.targets.ecs.names import UnitId, account_of, cluster_of, region_of
 from deployer.targets.ecs.place import Cache, Place
+from deployer.targets.ecs.schedules import Schedules, follow, problems
 from deployer.targets.ecs.service import Options, Raw, Unit, is_own, read_units
 from deployer.targets.ecs.wire.api import Api
 from deployer.targets.ecs.wire.ledger import UnitStore
@@ -36,15 +37,22 @@ class Ecs:
         store: the ledger and its counters.
         options: which services are ours.
         manifest: asks a registry what an image is.
+        schedules: gives those of an API's account and region; None where there are none.
     """
 
     def __init__(
-        self, clusters: Sequence[tuple[Cluster, Api]], store: UnitStore, options: Options, manifest: Ask
+        self,
+        clusters: Sequence[tuple[Cluster, Api]],
+        store: UnitStore,
+        options: Options,
+        manifest: Ask,
+        schedules: Callable[[Api], Schedules] | None = None,
     ) -> None:
         names = short_names([cluster for cluster, _ in clusters])
         alone, cache = len(clusters) == 1, Cache()
         self.places = [
-            Place(cluster, api, "" if alone else names[cluster], cache) for cluster, api in clusters
+            Place(cluster, api, "" if alone else names[cluster], cache, schedules and schedules(api))
+            for cluster, api in clusters
         ]
         self.options = options
         self.store = store
@@ -176,6 +184,16 @@ class Ecs:
             TemporaryError: ECS finds no place for the task now, or the service is not what was read.
         """
         return run_first(Writer(self._place(service), self.store), service, change, command)
+
+    def settled(self, service: Service) -> None:
+        """Point the schedules that its label names to the revision that it runs."""
+        if schedules := self._place(service).schedules:
+            follow(schedules, service)
+
+    def schedule_problems(self, service: Service) -> Sequence[tuple[str, str]]:
+        """Return each schedule that its label names and that cannot follow it, and why."""
+        schedules = self._place(service).schedules
+        return list(problems(schedules, service)) if schedules else []
 
     def manifest(self, image: Image, credentials: Credentials | None) -> Manifest:
         """Ask the image's registry for its digest and platforms.

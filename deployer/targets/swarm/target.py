@@ -159,6 +159,9 @@ class SwarmTarget:
         text = f"service {service.name} is of a Swarm, which runs a job first (label {PRE_JOB})"
         raise LabelError(f"label {PRE_COMMAND}: {text}")
 
+    def settled(self, service: Service) -> None:
+        """Do nothing: whatever runs an image on a Swarm is a service of its own."""
+
     def ledger(self) -> Ledger:
         """Return the labels of the deployer's config object; an empty ledger if there is none yet."""
         return self._store.ledger()

@@ -9,7 +9,10 @@ import boto3
 from deployer.aws.accounts import Accounts
 from deployer.errors import SettingsError
 from deployer.targets.ecs.cluster import Cluster
+from deployer.targets.ecs.schedules import Schedules
+from deployer.targets.ecs.wire.api import Api
 from deployer.targets.ecs.wire.aws_api import AwsApi
+from deployer.targets.ecs.wire.aws_schedules import AwsSchedules
 from deployer.targets.ecs.wire.ledger import DynamoLedger, NoLedger, UnitStore
 from deployer.targets.ecs.wire.quotas import Buckets
 
@@ -41,6 +44,11 @@ def connect(
             apis[key] = AwsApi(region, cluster.account, accounts, buckets())
         found.append((cluster, apis[key]))
     return tuple(found)
+
+
+def schedules_of(accounts: Accounts) -> Callable[[Api], Schedules]:
+    """Return what gives the schedules of an API's account and region."""
+    return lambda api: AwsSchedules(api.region, api.account, accounts)
 
 
 def ledger_of(

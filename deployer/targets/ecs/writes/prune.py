@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from deployer.errors import BusyError, NoSuchServiceError
 from deployer.model.service import Service
-from deployer.targets.ecs import definitions, tags
+from deployer.targets.ecs import definitions, schedules, tags
 from deployer.targets.ecs.names import UnitId, family_of, last
 from deployer.targets.ecs.place import Place
-from deployer.targets.ecs.service import Revision, Unit, record_in
+from deployer.targets.ecs.service import Options, Revision, Unit, read_units, record_in
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +56,23 @@ def _used(places: Sequence[Place], unit: Unit, family: str) -> set[str]:
             now = str(raw.get("taskDefinition") or "")
             if family_of(now) == family:  # it shares the family, and has a way back of its own
                 used |= _ways_back(place.revision(now), str(raw["serviceArn"]))
+    used |= _scheduled(places, family)
     if unit.revision and unit.record.former:
         used.add(f"{unit.revision.arn.rpartition('/')[0]}/{unit.record.former}")
     return used
+
+
+def _scheduled(places: Sequence[Place], family: str) -> set[str]:
+    """Return the revisions that the schedules of the family's services run."""
+    found: set[str] = set()
+    for place in places:
+        for raw in place.services(place.service_arns()) if place.schedules else ():
+            now = str(raw.get("taskDefinition") or "")
+            if place.schedules and family_of(now) == family:
+                units = read_units(place.cluster, raw, place.revision(now), "", Options(opt_in=False))
+                for name in {name for one in units for name in schedules.named(one)}:
+                    found |= set(schedules.revisions(place.schedules, name))
+    return found
 
 
 def _ways_back(revision: Revision, service: str) -> set[str]:
