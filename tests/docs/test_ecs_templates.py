@@ -24,6 +24,7 @@ KINDS = {
     "AWS::IAM::Role": "aws_iam_role",
     "AWS::Logs::LogGroup": "aws_cloudwatch_log_group",
 }
+SCHEDULES = "deployer/targets/ecs/wire/aws_schedules.py"
 PARTS_OF_OTHERS = {"aws_iam_role_policy_attachment", "aws_iam_role_policy"}
 
 
@@ -65,6 +66,20 @@ def test_a_worker_may_do_what_the_code_does_and_what_doctor_tries_and_no_more():
     assert of_ecs == {f"ecs:{one.action}" for one in TRIALS}
     assert calls_of_ecs() <= of_ecs
     assert allowed() - of_ecs == {"iam:PassRole", "dynamodb:GetItem", "dynamodb:PutItem"}
+
+
+def test_with_roles_of_schedules_a_worker_may_read_and_replace_them_and_no_more():
+    found = resources()["SchedulesPolicy"]
+    assert found["Condition"] == "HasSchedules"
+    every = {one["Sid"]: one for _, one in statements(found)}
+    asked = set(re.findall(r'_ask\("(\w+)", "(\w+)"', (ROOT / SCHEDULES).read_text()))
+    actions = set().union(*(words(one["Action"]) for one in every.values()))
+    assert actions == {f"{service}:{action}" for service, action in asked} | {"iam:PassRole"}
+    assert every["PassScheduleRoles"]["Resource"] == {"Ref": "ScheduleRoleArns"}
+    passed = every["PassScheduleRoles"]["Condition"]["StringEquals"]["iam:PassedToService"]
+    assert passed == ["events.amazonaws.com", "scheduler.amazonaws.com"]
+    text = (MODULE / "iam.tf").read_text().partition('"schedules_policy"')[2].partition("\n}\n")[0]
+    assert actions == set(re.findall(r'"((?:events|scheduler|iam):\w+)"(?! =)', text))
 
 
 class Nobody:

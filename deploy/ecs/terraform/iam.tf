@@ -95,6 +95,42 @@ resource "aws_iam_policy" "ecs_policy" {
   })
 }
 
+resource "aws_iam_policy" "schedules_policy" {
+  count       = length(var.schedule_role_arns) > 0 ? 1 : 0
+  name        = "${var.name}-schedules"
+  description = "swarm-ecr-deployer worker, schedules that follow services"
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "Rules"
+        Effect   = "Allow"
+        Action   = ["events:ListTargetsByRule", "events:PutTargets"]
+        Resource = "arn:${data.aws_partition.current.partition}:events:${data.aws_region.current.id}:${local.account}:rule/*"
+      },
+      {
+        Sid      = "Schedules"
+        Effect   = "Allow"
+        Action   = ["scheduler:GetSchedule", "scheduler:UpdateSchedule"]
+        Resource = "arn:${data.aws_partition.current.partition}:scheduler:${data.aws_region.current.id}:${local.account}:schedule/*/*"
+      },
+      {
+        Sid       = "PassScheduleRoles" # a target is sent back with its role
+        Effect    = "Allow"
+        Action    = "iam:PassRole"
+        Resource  = var.schedule_role_arns
+        Condition = { StringEquals = { "iam:PassedToService" = ["events.amazonaws.com", "scheduler.amazonaws.com"] } }
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "schedules" {
+  count      = length(var.schedule_role_arns) > 0 ? 1 : 0
+  role       = aws_iam_role.worker_role.name
+  policy_arn = aws_iam_policy.schedules_policy[0].arn
+}
+
 resource "aws_iam_role" "worker_role" {
   name_prefix        = "${var.name}-worker-"
   assume_role_policy = local.assume_role_policy

@@ -22,6 +22,12 @@ variable "passed_role_arns" {
   type        = list(string)
 }
 
+variable "schedule_role_arns" {
+  description = "Roles of EventBridge rules and schedules that follow their services (label deployer.schedules); none, no permission for it."
+  type        = list(string)
+  default     = []
+}
+
 variable "opt_in" {
   description = "Deploy only to services that carry a docker label or tag of the deployer (DEPLOYER_ECS_OPT_IN)."
   type        = bool
