@@ -167,7 +167,8 @@ def reconcile(dry_run: bool, as_json: bool) -> None:
 
     found = survey(app.deployer())
     if as_json:
-        output.as_json({**vars(found), "missed": found.missed})
+        told = {name: value for name, value in vars(found).items() if name != "scheduled"}
+        output.as_json({**told, "missed": found.missed})
         return
     if found.behind:
         output.show(*render.behind_table(found, output.width()))

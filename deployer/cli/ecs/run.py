@@ -12,6 +12,7 @@ from deployer.cli import options
 from deployer.cli.ecs import here as core
 from deployer.cli.exit_codes import ExitCode
 from deployer.cli.faults import plainly
+from deployer.cli.views import output
 from deployer.errors import BusyError, PermanentError, TemporaryError, printable
 
 if TYPE_CHECKING:
@@ -29,8 +30,11 @@ POLL_SECONDS = 3.0
 @click.option("--timeout", "-t", type=options.duration, default="15m", metavar="DURATION",
               help="How long to wait for its end; then the exit code is 124.  [default: 15m]")  # fmt: skip
 @click.option("--no-wait", is_flag=True, help="End when the task has been started.")
+@options.json_option
 @plainly
-def run(service: str, command: Sequence[str], cluster: str | None, timeout: float, no_wait: bool) -> None:
+def run(
+    service: str, command: Sequence[str], cluster: str | None, timeout: float, no_wait: bool, as_json: bool
+) -> None:
     """Run one task as SERVICE's own run, with another COMMAND, and wait for its end.
 
     It has the service's revision, network and capacity. The exit code is 0 if that of its container is 0,
@@ -50,15 +54,33 @@ def run(service: str, command: Sequence[str], cluster: str | None, timeout: floa
     )
     arn = str(task["taskArn"])
     click.echo(f"task {last(arn)}", err=True)
+    told: dict[str, object] = {"task": last(arn), "ended": False, "exit_code": None, "reason": None}
+    code = ExitCode.OK
     if not no_wait:
-        raise SystemExit(end_of(place.api, place.cluster.name, arn, unit.containers[0], timeout))
+        code = end_of(
+            place.api, place.cluster.name, arn, unit.containers[0], timeout, told if as_json else None
+        )
+    if as_json:
+        output.as_json(told)
+    raise SystemExit(code)
 
 
-def end_of(api: Api, cluster: str, arn: str, container: str, seconds: float) -> ExitCode:
-    """Wait for the end of a task, for some seconds, and tell it: the exit code of one container decides."""
+def end_of(
+    api: Api, cluster: str, arn: str, container: str, seconds: float, told: dict[str, object] | None = None
+) -> ExitCode:
+    """Wait for the end of a task, for some seconds, and tell it: the exit code of one container decides.
+
+    Args:
+        api: of the cluster's account and region.
+        cluster: its name.
+        arn: the task's.
+        container: the name of the one that decides.
+        seconds: how long to wait.
+        told: gets the end, in the place of a line on standard output.
+    """
     from deployer.targets.ecs.progress import words_of
 
-    until, told = time.monotonic() + seconds, ""
+    until, shown = time.monotonic() + seconds, ""
     while time.monotonic() < until:
         try:
             answer = api.call("DescribeTasks", cluster=cluster, tasks=[arn])
@@ -74,11 +96,15 @@ def end_of(api: Api, cluster: str, arn: str, container: str, seconds: float) -> 
                     if one.get("name") == container
                 ]
                 good = codes == [0]
-                click.echo(printable("done" if good else words_of(task)))
+                words = printable("done" if good else words_of(task))
+                if told is None:
+                    click.echo(words)
+                else:
+                    told |= {"ended": True, "exit_code": next(iter(codes), None), "reason": words}
                 return ExitCode.OK if good else ExitCode.FAILED
-            if status != told:
+            if status != shown:
                 click.echo(status.lower(), err=True)
-                told = status
+                shown = status
         time.sleep(POLL_SECONDS)
     click.echo(f"not ended after {seconds:g} s; the task goes on", err=True)
     return ExitCode.TIMED_OUT

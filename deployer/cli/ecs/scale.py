@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from deployer.cli import options
 from deployer.cli.ecs import here as core
 from deployer.cli.faults import plainly
+from deployer.cli.views import output
 
 
 def health_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,10 +47,14 @@ def members_of(
 @click.argument("service")
 @click.argument("count", type=click.IntRange(0))
 @core.cluster_option
+@options.json_option
 @plainly
-def scale(service: str, count: int, cluster: str | None) -> None:
+def scale(service: str, count: int, cluster: str | None, as_json: bool) -> None:
     """Set the desired count of SERVICE, and nothing else."""
     connected = core.connected(cluster)
     found = connected.service(service)
     core.changed(connected, found, members_of(found.native.raw, desired=count))
-    click.echo(f"{found.name}: {found.desired} -> {count} tasks")
+    if as_json:
+        output.as_json({"service": found.name, "from": found.desired, "to": count})
+    else:
+        click.echo(f"{found.name}: {found.desired} -> {count} tasks")

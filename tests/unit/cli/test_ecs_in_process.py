@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 from ecs_world import BREAKER, MANAGED, REPOSITORY, EcsWorld, container, digest, pinned
+from jsonschema import Draft202012Validator
+from paths import ROOT
 
 from deployer.cli import follow, main
 from deployer.cli.ecs import here
@@ -215,6 +217,26 @@ def test_30_prune_keeps_what_is_used_what_is_gone_back_to_and_what_is_not_ours(w
         "web:4",
         "web:2",
     ]
+
+
+def test_json_is_what_the_schema_says(world, run, quick):
+    schema = json.loads((ROOT / "docs" / "commands.schema.json").read_text())
+    rolled_out(world, run, 3)
+
+    def told(definition, *argv):
+        found = json.loads(run("ecs", *argv, "--json").stdout)
+        Draft202012Validator({"$ref": f"#/$defs/{definition}", "$defs": schema["$defs"]}).validate(found)
+        return found
+
+    assert told("scaled", "scale", "web", 3) == {"service": "web", "from": 2, "to": 3}
+    assert [one["runs"] for one in told("revisions", "revisions", "web")] == [True, False, False]
+    [change] = told("difference", "diff", "web")["changes"]
+    assert (change["from"], change["to"]) == (pinned(2), pinned(3))
+    assert told("pruned", "prune", "web", "--keep", 1, "--all", "--dry-run")["revisions"] == ["web:1"]
+    world.fake.command(["fails"], exit_code=2)
+    argv = ("ecs", "run", "web", "--json", "fails")
+    found = json.loads(run(*argv).stdout)
+    assert (found["ended"], found["exit_code"], run(*argv).exit_code) == (True, 2, 3)
 
 
 def test_deploy_keeps_so_many_revisions(world, run):
