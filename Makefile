@@ -1,10 +1,10 @@
 # Two commands do all the set-up on a fresh Debian machine: `make demo` and `make test`.
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
-.PHONY: help demo test check lint unit simulate real engines bench audit setup clean
+.PHONY: help demo test check lint unit simulate real engines bench aws-contract audit setup clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: ## watch a push become a roll-out on a real Swarm (KEEP=1 leaves it running; TARGET=ecs for ECS)
 	@lab/setup.sh demo
@@ -38,6 +38,9 @@ real:
 
 engines: setup ## run the engine's tests on the engines of later Debian releases too (KINDS="trixie sid docker-29")
 	@$(PYTHON) -m tools.engines $(KINDS)
+
+aws-contract: setup ## try the hardest promises about ECS on an AWS account that you lend (it says what it needs)
+	@$(PYTHON) -m tools.aws_contract
 
 audit: setup ## ask osv.dev, or PyPI, what is known against the locked dependencies
 	@$(PYTHON) -m tools.audit

@@ -7,6 +7,7 @@ from ecs_pushes import BREAKER, pinned
 
 from lab.aws import HOST
 from lab.ecs.lab import EcsLab, web
+from tools import aws_contract
 
 pytestmark = pytest.mark.real
 REPOSITORY = "team/pipeline"
@@ -63,6 +64,28 @@ def test_29_silinternationals_arguments(lab, run):
     shown = run("ecs", "revisions", "web").stdout.splitlines()
     assert shown[-1].endswith(f"{HOST}/{WEB}")
     assert sum(line.startswith("*") for line in shown) == 1
+
+
+def test_what_is_tried_on_aws_works_here(lab, run, capsys):
+    """The script of `make aws-contract`, with the strict front in the place of AWS."""
+
+    def deployer(*argv):
+        done = run(*argv)
+        return done.returncode, done.stdout
+
+    at = aws_contract.Account(
+        lab.front.call,
+        lambda tag, kind: lab.push(f"{REPOSITORY}:{tag}", f"contract {tag}", kind),
+        deployer,
+        f"{HOST}/{REPOSITORY}",
+        "prod",
+        definition={"memory": "64"},
+        sleep=0.2,
+        timeout=15,
+    )
+    assert aws_contract.play(at) == []
+    assert len(capsys.readouterr().out.splitlines()) == len(aws_contract.SCENARIOS)
+    assert lab.front.call("ListServices", cluster="prod")["serviceArns"] == []
 
 
 @pytest.mark.parametrize(("kind", "code"), [("job", 0), ("crash", 3)])
