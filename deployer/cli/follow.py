@@ -170,18 +170,24 @@ def worker_answers() -> bool:
         return False
 
 
-def watch(state: State, seconds: float) -> bool:
-    """Show progress until a deployment has ended, and return whether it has within the time."""
+def watch(state: State, seconds: float, first: str = "waiting for a worker") -> bool:
+    """Show progress until a deployment has ended, and return whether it has within the time.
+
+    Args:
+        state: looks at it.
+        seconds: how long to wait.
+        first: what a person reads before the first look has told anything.
+    """
     until = time.monotonic() + seconds
-    return _show_bar(state, until) if sys.stderr.isatty() else _show_lines(state, until)
+    return _show_bar(state, until, first) if sys.stderr.isatty() else _show_lines(state, until)
 
 
-def _show_bar(state: State, until: float) -> bool:
+def _show_bar(state: State, until: float, first: str) -> bool:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("waiting for a worker", total=None)
+        bar = progress.add_task(first, total=None)
         while True:
             ended, said = state()
             if count := re.match(r"(\d+)/(\d+)", said):

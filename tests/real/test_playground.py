@@ -7,7 +7,7 @@ import sys
 import urllib.request
 
 import pytest
-from console import Terminal
+from console import Terminal, commands, pattern
 from paths import ROOT
 
 from lab import wait_until
@@ -97,3 +97,23 @@ def test_the_same_five_things_on_ecs(playground, shell):
     assert "rolled-back" in typed(history)
     assert "held" in typed(explain)
     assert "rolled back by hand" in typed(back)
+
+
+@pytest.mark.parametrize("playground", ["lab.ecs.demo"], indirect=True)
+def test_the_page_about_ecs_is_typed(playground, shell):
+    """Every command of "Try it, without an account" does what the page shows; history is looked at until it does."""
+    shell.run(re.findall(r"in this directory: +(\. \S+)", playground.read_text())[0])
+    page = ROOT / "docs" / "ecs.md"
+    typed = [one for one in commands(page) if one.where.endswith("Try it, without an account")]
+    assert len(typed) > 10
+    for command in typed:
+        shown, said = pattern(command.shown), []
+
+        def as_shown(command=command, shown=shown, said=said):
+            said[:] = shell.run(command.text)
+            return said[0] == 0 and shown.fullmatch(said[1])
+
+        try:
+            wait_until(as_shown, 60 if "history" in command.text else 0.1, command.text)
+        except TimeoutError:
+            pytest.fail(f"{command.where}: $ {command.text}\n{said[1]}")

@@ -114,7 +114,7 @@ def deployed(
     request = Request(core.new_id(), image=text, force=force, allow_repository_change=bool(text))
     steps = core.Steps(replace(connected.deployer, target=counted), service, request, wait=wait)
     try:
-        follow.watch(steps, float("inf"))
+        follow.watch(steps, float("inf"), f"looking at {service}")
     except KeyboardInterrupt:
         click.echo("no longer watching; what was begun goes on, and nobody takes it back", err=True)
         raise SystemExit(ExitCode.INTERRUPTED) from None
