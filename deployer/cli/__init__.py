@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from deployer import __version__
-from deployer.cli import act, ecs, holds, logs, look, policy, serve
+from deployer.cli import act, approve, ecs, holds, logs, look, policy, serve
 from deployer.cli.views.output import speak_any_locale
 
 # What other tools call it, and what Docker itself does: no second command for the same thing.
@@ -56,6 +56,7 @@ for _command in (
     act.rollback,
     holds.hold,
     holds.release,
+    approve.approve,
     act.reconcile,
     look.status,
     look.history,

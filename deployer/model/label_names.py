@@ -16,6 +16,9 @@ PRE_JOB = "deployer.pre-job"
 PRE_COMMAND = "deployer.pre-command"  # on ECS
 SCHEDULES = "deployer.schedules"  # on ECS
 RUN_JOB = "deployer.run-job"
+APPROVE = "deployer.approve"
+APPROVE_WITHIN = "deployer.approve-within"
+MIN_AGE = "deployer.min-age"
 LOGIN = "deployer.login"
 HOLD = "deployer.hold"
 ROLLBACK = "deployer.rollback"
@@ -43,6 +46,12 @@ MEANINGS = {
         "on ECS: these run its new revision too; `schedule/<group>/<name>` for EventBridge Scheduler",
     ),
     RUN_JOB: ("true", "this service is a Swarm job; a push runs it again"),
+    APPROVE: (
+        "<number>",
+        "start no roll-out until so many people have approved its digest: `deployer approve`",
+    ),
+    APPROVE_WITHIN: ("<duration>", "how long an approval is good for; 7d if it is not set"),
+    MIN_AGE: ("<duration>", "start no roll-out of a digest that was pushed more recently than that"),
     LOGIN: ("<name>", "the login of `DEPLOYER_LOGINS` for its registry"),
     HOLD: ("<reason>", "record pushes but deploy nothing"),
     ROLLBACK: ("false", "leave a failed roll-out as it is (overrides `DEPLOYER_ROLLBACK`)"),

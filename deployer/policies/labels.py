@@ -22,6 +22,8 @@ from deployer.policies.values import DAY, FALSE, TRUE, parse_duration, parse_fla
 from deployer.policies.window import Window
 
 _SCHEDULE = re.compile(r"rule/[\w.-]{1,64}|schedule/[\w.-]{1,64}/[\w.-]{1,64}", re.ASCII)
+HOUR, MOST_PEOPLE = 3600.0, 9
+APPROVE_WITHIN = 7 * DAY  # seconds
 MAX_SAID = 40  # characters of a value that an error quotes
 
 _Value = TypeVar("_Value")
@@ -49,6 +51,9 @@ class ServiceLabels:
     rollback: bool | None = None  # None: DEPLOYER_ROLLBACK decides
     timeout: float | None = None  # seconds; None: DEPLOYER_ROLLOUT_TIMEOUT decides
     settle: float | None = None  # seconds; None: DEPLOYER_SETTLE decides
+    approve: int = 0  # people who have to approve a digest first
+    approve_within: float = APPROVE_WITHIN  # seconds that an approval is good for
+    min_age: float = 0.0  # seconds
     problem: str | None = None  # why updates are off: every label that cannot be understood
 
     @classmethod
@@ -100,6 +105,9 @@ def _parsed(ours: tuple[tuple[str, str], ...], filter_label: str) -> ServiceLabe
         rollback=reader.flag(names.ROLLBACK),
         timeout=reader.seconds(names.TIMEOUT, 1),
         settle=reader.seconds(names.SETTLE, 0),
+        approve=reader.read(names.APPROVE, _people) or 0,
+        approve_within=reader.read(names.APPROVE_WITHIN, _within) or APPROVE_WITHIN,
+        min_age=reader.read(names.MIN_AGE, _age) or 0.0,
         problem="; ".join(reader.problems) or None,
     )
 
@@ -147,6 +155,20 @@ class _Reader:
             if name not in names.KNOWN and name != filter_label:
                 hint = did_you_mean(name, names.KNOWN, names.PREFIX)
                 self.problems.append(f"unknown label {name[:MAX_SAID]}{hint}")
+
+
+def _people(text: str) -> int:
+    if not text.isdecimal() or not 0 <= int(text) <= MOST_PEOPLE:
+        raise ValueError(f"it may be a number of people from 0 to {MOST_PEOPLE}")
+    return int(text)
+
+
+def _within(text: str) -> float:
+    return parse_duration(text, HOUR, 90 * DAY)
+
+
+def _age(text: str) -> float:
+    return parse_duration(text, 0, 90 * DAY)
 
 
 def _schedules(text: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from deployer.policies.labels import concerns, misplaced
 from deployer.reports.why import kind_of, no_way_back, said
 from deployer.rollouts import prejob
 from deployer.rollouts.core import Core
-from deployer.rollouts.decision import Case, Found, Stop, Update
+from deployer.rollouts.decision import Case, Stop, Update
 from deployer.rollouts.rules import answers, decide, leave_alone, questions
 from deployer.rollouts.rules.before import OF_A_PERSON
 
@@ -126,7 +126,7 @@ def _ask(core: Core, snapshot: Snapshot, pushed: Image | None, steps: list[Step]
         return _said(wanted)
     manifest, _ = core.manifest(wanted, service.login)
     steps.append(Step("the registry answers", note=f"{wanted} is {manifest.digest}"))
-    found = Found(case, wanted, manifest)
+    found = core.found(case, wanted, manifest)
     for rule, stop in answers(found):
         steps.append(_step(rule, stop))
         if stop:

@@ -13,7 +13,7 @@ from deployer.model.service import LabelError, Manifest
 from deployer.model.snapshot import Snapshot
 from deployer.policies.labels import complaint, misplaced
 from deployer.rollouts.core import Core
-from deployer.rollouts.decision import Case, Found, Skip, Stop, Update
+from deployer.rollouts.decision import Case, Skip, Stop, Update
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.rules import answers, decide, questions
 
@@ -70,7 +70,7 @@ def reasons(
 def _without(core: Core, look: Snapshot, ledger: Ledger, newer: tuple[Image, Manifest]) -> Why | None:
     """Return that a newer image would have no way back; None if it has, or the registry does not tell."""
     case = core.case(look, Request("-", trigger="reconcile"), ledger)
-    decision = decide(Found(case, *newer))
+    decision = decide(core.found(case, *newer))
     if not isinstance(decision, Update):
         return None
     try:
@@ -94,7 +94,7 @@ def no_way_back(core: Core, case: Case, update: Update) -> str | None:
 
 def _stop(core: Core, look: Snapshot, ledger: Ledger, newer: tuple[Image, Manifest] | None) -> Stop | None:
     case = core.case(look, Request("-", trigger="reconcile"), ledger)
-    after = answers(Found(case, *newer)) if newer else ()
+    after = answers(core.found(case, *newer)) if newer else ()
     return next((stop for _, stop in chain(questions(case), after) if stop), None)
 
 

@@ -20,8 +20,8 @@ from deployer.model.image import Image
 from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import Snapshot
 from deployer.policies.labels import ServiceLabels
-from deployer.rollouts.decision import Case, Rules, Stop, Update
-from deployer.rollouts.ledger import Failure, Ledger, remember, trials
+from deployer.rollouts.decision import Case, Found, Rules, Stop, Update
+from deployer.rollouts.ledger import Failure, Ledger, approvals, remember, trials
 from deployer.rollouts.memory import is_put_back, known_failures, unwritten
 from deployer.rollouts.ports import Change, Credentials, Registry, Target
 from deployer.rollouts.rules import choose
@@ -91,6 +91,19 @@ class Core:
                 break
             tags = [t for t in tags if t.name != chosen]
         return image.with_tag(chosen)
+
+    def found(self, case: Case, wanted: Image, manifest: Manifest) -> Found:
+        """Return a case with the registry's answer, and what its labels want to know beside that.
+
+        Raises:
+            TemporaryError, PermanentError: the registry does not list its tags.
+        """
+        pushed = None
+        if case.labels.min_age:
+            listed = self.registry.tags(wanted, case.snapshot.service.login)
+            times = [tag.pushed_at for tag in listed if tag.digest == manifest.digest and tag.pushed_at]
+            pushed = max(times, default=None)
+        return Found(case, wanted, manifest, pushed)
 
     def write(self, snapshot: Snapshot, update: Update, credentials: Credentials | None) -> None:
         """Write an update to the version of the service that was read.
@@ -271,6 +284,7 @@ def case_of(
         failures,
         kept,
         trial=trials.find(ledger, service.name),
+        approvals=approvals.of(ledger, service.name),
         put_back=is_put_back(service, kept),
     )
 

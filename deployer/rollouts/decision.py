@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from deployer.model.deployment import Outcome, Request
 from deployer.model.image import Image
 from deployer.model.service import Manifest, State
 from deployer.model.snapshot import Snapshot
 from deployer.policies.labels import ServiceLabels
+from deployer.rollouts.ledger.approvals import Approvals
 from deployer.rollouts.ledger.trials import Trial
 
 
@@ -75,6 +77,7 @@ class Case:
     failures: Mapping[str, str] = field(default_factory=dict)  # digests not to be tried again, and why
     remembered: Collection[str] = ()  # those of them that the ledger knows already
     trial: Trial | None = None  # the last write to it that the ledger has noted
+    approvals: Approvals = field(default_factory=Approvals)  # of one digest
     put_back: bool = False  # somebody has put back an image, with its labels, that failed and was given up
 
     @property
@@ -90,6 +93,7 @@ class Found:
     case: Case
     wanted: Image
     manifest: Manifest
+    pushed_at: datetime | None = None  # as the registry says, where a label asks for it
 
     @property
     def target(self) -> Image:

@@ -25,13 +25,14 @@ from deployer.policies.labels import ServiceLabels
 from deployer.rollouts import ledger
 from deployer.rollouts.carry_out import carry_out
 from deployer.rollouts.core import Core, case_of
-from deployer.rollouts.decision import Case, Found, Skip, Stop, Update, Wait
+from deployer.rollouts.decision import Case, Skip, Stop, Update, Wait
 from deployer.rollouts.first import run_first
 from deployer.rollouts.follow import FIRST_LOOK, follow, looked
+from deployer.rollouts.ledger import approvals
 from deployer.rollouts.ledger.slots import Observer, give_slot_back, keep_slot, slots_full, take_slot
 from deployer.rollouts.pace import Pace
 from deployer.rollouts.rollback import tried_before
-from deployer.rollouts.rules import SETTLE, decide
+from deployer.rollouts.rules import APPROVAL, SETTLE, decide
 from deployer.rollouts.waiting import next_wait
 
 log = logging.getLogger(__name__)
@@ -142,7 +143,7 @@ class Deployer(Core):
         if not isinstance(wanted, Image):
             return self._stopped(case, wanted)
         manifest, credentials = self.manifest(wanted, snapshot.service.login)
-        found = Found(case, wanted, manifest)
+        found = self.found(case, wanted, manifest)
         decision = decide(found)
         if not isinstance(decision, Update):
             self.remember_moved(snapshot, manifest.digest)
@@ -189,12 +190,17 @@ class Deployer(Core):
             if stop.outcome is not Outcome.IGNORED:
                 self.remember(case)
             self.forget_unwritten(case)
+            if wanted and wanted.digest and stop.reason.startswith(APPROVAL):
+                approvals.void(self.target, case.snapshot.service.name, but=wanted.digest)
             return self.report(case.snapshot, case.request, stop.outcome, stop.reason, wanted=wanted)
         before = case.request.waiting.get(stop.what, 0.0)
         seconds = stop.seconds if stop.seconds is not None else next_wait(before, case.snapshot.service.name)
         # Another wait does not begin the quiet time of a tag anew.
         quiet = {what: s for what, s in case.request.waiting.items() if what.startswith(SETTLE)}
-        waiting = {**({} if stop.what.startswith(SETTLE) else quiet), stop.what: before + seconds}
+        if stop.what.startswith(SETTLE):  # of another digest it does
+            digest = stop.what.rpartition(" ")[2]
+            quiet = {what: s for what, s in quiet.items() if what.endswith(digest)}
+        waiting = {**quiet, stop.what: before + seconds}
         return Again(
             seconds,
             stop.reason,

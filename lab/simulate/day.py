@@ -11,6 +11,7 @@ from deployer.model.image import Image
 from deployer.model.service import Service
 from deployer.rollouts import ledger
 from deployer.rollouts.fleet import survey
+from deployer.rollouts.ledger import approvals
 from deployer.rollouts.ledger.slots import SLOT
 from deployer.targets.swarm.memory.operators import Resolve
 from deployer.targets.swarm.target import SwarmTarget
@@ -52,7 +53,7 @@ def play(seed: int, acts: Sequence[Act], days: float = 1.0) -> World:
     Raises:
         BrokenError: an invariant does not hold.
     """
-    world = Stage(random.Random(seed))
+    world = Stage(random.Random(seed), gated=seed % 7 == 3)
     world.engine.cluster.history_limit = 1 if seed % 5 == 4 else 5
     try:
         _play(world, list(acts), days)
@@ -85,13 +86,14 @@ def _play(world: Stage, todo: list[Act], days: float) -> None:
 class Stage(World):
     """The world with its three services, and everything that people do to them."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, gated: bool = False) -> None:
         super().__init__(chance)
         self.calmed = False
+        self.oracle.gated = {"web"} if gated else set()
         for tag in ("latest", "1.0.0"):
             self.push(tag, crashing=False, lost=True)
         actions = ["pause", "rollback", "continue"]
-        self.create("web", "latest", {}, chance.choice(actions))
+        self.create("web", "latest", self.gates("web"), chance.choice(actions))
         self.create("api", "latest", {"deployer.after": "web"}, chance.choice(actions))
         self.create("ver", "1.0.0", {"deployer.policy": "semver:*"}, chance.choice(actions))
         self.engine.timeline.advance(30)
@@ -121,6 +123,10 @@ class Stage(World):
         """Return the digest that a service's tag means: what a person wants who names no digest."""
         image = self.service(name).image
         return self.engine.digests.get(str(image.without_digest())) if image else None
+
+    def gates(self, name: str) -> dict[str, str]:
+        """Return the labels of the gates of a service."""
+        return {"deployer.approve": "1"} if name in self.oracle.gated else {}
 
     def calm(self) -> None:
         """Let people release what they hold, and nodes come back."""
@@ -211,7 +217,7 @@ def _force(world: Stage, name: str, chance: random.Random) -> None:
 
 def _stack(world: Stage, name: str, chance: random.Random) -> str:
     tag = "1.0.0" if name == "ver" else "latest"
-    labels = {"deployer.policy": "semver:*"} if name == "ver" else {}
+    labels = {"deployer.policy": "semver:*"} if name == "ver" else world.gates(name)
     spec = dict(world.engine.service(name)["Spec"])
     spec["Labels"] = labels
     spec["TaskTemplate"]["ContainerSpec"]["Image"] = f"{REPOSITORY}:{tag}"
@@ -227,6 +233,10 @@ def _hold(world: Stage, name: str, chance: random.Random) -> None:
 
 
 def _release(world: Stage, name: str, chance: random.Random) -> None:
+    if digest := world.gates(name) and world.meant(name):
+        word = approvals.Approval("alice", world.engine.timeline.now.isoformat())
+        approvals.approve(SwarmTarget(world.engine), name, digest, word)
+        world.oracle.approved.add(digest)
     ledger.set_hold(SwarmTarget(world.engine), name, None)
     world.send(name, f"release-{chance.randrange(1 << 20)}", DeploymentMessage(by="release").encode())
 

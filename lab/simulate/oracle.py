@@ -36,6 +36,8 @@ class Oracle:
         self.newest: dict[str, str] = {}  # by tag
         self.written: dict[str, str] = {}  # by service: the digest of the last write of any template, if ours
         self.open: set[str] = set()
+        self.gated: set[str] = set()  # services whose digests people have to approve
+        self.approved: set[str] = set()
 
     # -- what operators do
 
@@ -95,6 +97,9 @@ class Oracle:
         unknowable = self.unseen[name] - world.known(name)
         if not goes_back and by in AUTOMATIC and digest in self.gone_from[name] - unknowable:
             raise BrokenError(f"{name}: {digest[-4:]} failed or was left before, and is tried again ({by})")
+        runs = service.image.digest if service.image else None
+        if not goes_back and name in self.gated and digest not in self.approved | {runs}:
+            raise BrokenError(f"{name}: {digest[-4:]} is written, and nobody has approved it ({by})")
         if not change.force and service.image_text == str(change.image):
             raise BrokenError(f"{name} is written to without need: {change.image}")
 

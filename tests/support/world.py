@@ -33,6 +33,8 @@ class World(SwarmTarget):
         self.operator = Operator(self.swarm)
         self.rules = Rules(**rules)
         self.lists_digests = True
+        self.pushed = {}  # by digest, where the registry tells when
+        self.tells_age = False
         self.deployer = self.worker()
 
     def worker(self, skew: float = 0.0) -> Deployer:
@@ -50,6 +52,7 @@ class World(SwarmTarget):
 
     def push(self, n, tag="latest", crashing=False):
         self.swarm.digests[f"{REPOSITORY}:{tag}"] = digest(n)
+        self.pushed.setdefault(digest(n), self.deployer.clock())
         if crashing:
             self.swarm.images.crashing.add(digest(n))
 
@@ -114,7 +117,8 @@ class World(SwarmTarget):
     def tags(self, image, login=None):
         every = {Image.parse(name): value for name, value in self.swarm.digests.items()}
         found = [(one.tag, value) for one, value in every.items() if one.same_repository(image)]
-        return [Tag(tag, None, value if self.lists_digests else None) for tag, value in found]
+        age = self.pushed.get if self.tells_age else lambda _: None
+        return [Tag(tag, age(value), value if self.lists_digests else None) for tag, value in found]
 
     def renew(self, image):
         pass

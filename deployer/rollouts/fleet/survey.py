@@ -20,7 +20,7 @@ from deployer.model.label_names import SCHEDULES
 from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import Snapshot, listed
 from deployer.rollouts.core import Core, case_of
-from deployer.rollouts.decision import Found, Skip, Stop, Update
+from deployer.rollouts.decision import Skip, Stop, Update
 from deployer.rollouts.fleet.once import AskedOnce, ListedOnce
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.memory import known_failures
@@ -161,8 +161,9 @@ def _compare(core: Core, service: Service, ledger: Ledger) -> Outdated | None:
     core.remember_moved(look, manifest.digest)
     if isinstance(step, Image):
         # Waiting for the tag to be quiet is left to its own deployment, all other rules are asked here.
-        quiet = replace(request, waiting={f"{SETTLE}{manifest.digest}": float("inf")})
-        step = decide(Found(core.case(look, quiet, ledger), wanted, manifest))
+        kinds = (f"{SETTLE}{manifest.digest}", f"{SETTLE}age {manifest.digest}")
+        quiet = replace(request, waiting=dict.fromkeys(kinds, float("inf")))
+        step = decide(core.found(core.case(look, quiet, ledger), wanted, manifest))
     target = str(wanted.with_digest(manifest.digest))
     reason = "" if isinstance(step, Update | Image) else step.reason
     return Outdated(service.name, service.id, str(service.image), target, isinstance(step, Update), reason)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from deployer.rollouts.ledger import holds
+from deployer.rollouts.ledger.approvals import APPROVAL
 from deployer.rollouts.ledger.book import NAME, Ledger, Store, amend
 from deployer.rollouts.ledger.failures import FAILED, decode
 from deployer.rollouts.ledger.holds import FREEZE, HOLD
@@ -50,7 +51,9 @@ class WatchedStore:
         return self._known.id is not None and found.id != self._known.id
 
     def _put_back(self, lost: Ledger) -> Ledger:
-        kept = {key: text for key, text in lost.labels.items() if key.startswith((FREEZE, HOLD, FAILED))}
+        kept = {
+            key: text for key, text in lost.labels.items() if key.startswith((FREEZE, HOLD, FAILED, APPROVAL))
+        }
         log.error(
             "The config object %s was removed (a script that removes unused configs?). Put back, as it was "
             "last read here: %s. Check with `deployer status`, and keep scripts from removing it.",

@@ -14,10 +14,11 @@ from deployer.model.service import State
 from deployer.model.snapshot import MOVED
 from deployer.rollouts.decision import Case, Found, Stop, Update
 from deployer.rollouts.rollback import gone_back, way_back_after
-from deployer.rollouts.rules.after import AFTER, SETTLE
+from deployer.rollouts.rules.after import AFTER
 from deployer.rollouts.rules.before import BEFORE, LEAVE_ALONE, wanted_image
+from deployer.rollouts.rules.gates import APPROVAL, SETTLE
 
-__all__ = ["SETTLE", "answers", "choose", "decide", "leave_alone", "questions"]
+__all__ = ["APPROVAL", "SETTLE", "answers", "choose", "decide", "leave_alone", "questions"]
 
 
 def choose(case: Case) -> Image | Stop:

@@ -6,7 +6,7 @@ from in_memory import WEB, digest, pinned
 from sent_tasks import Sent
 
 from deployer import app, tasks
-from deployer.cli import act, follow, holds, main, names
+from deployer.cli import act, approve, follow, holds, main, names
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
 from deployer.testing import FakeSwarm
@@ -16,7 +16,7 @@ from deployer.testing import FakeSwarm
 def settings(load, monkeypatch, tmp_path):
     """No setting but those of the test, and nobody's docker context."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    for module in (act, holds, names):
+    for module in (act, holds, approve, names):
         monkeypatch.setattr(module, "who", lambda: "alice@bastion")
     load()
     return load

@@ -22,7 +22,12 @@ UNIT = "unit "  # before a unit's id: the key of its item
 MOST_READABLE = 100_000  # characters of labels as they are; DynamoDB takes 400 KB, so more is compressed
 WRITE_SECONDS = 3.0  # in which whoever has claimed a number has registered and pointed
 
-_ORDERED = {FREEZE: "a freeze of all services", HOLD: "a hold", SLOT: "DEPLOYER_MAX_ROLLOUTS"}
+_ORDERED = {
+    "deployer.approval.": "an approval",
+    FREEZE: "a freeze of all services",
+    HOLD: "a hold",
+    SLOT: "DEPLOYER_MAX_ROLLOUTS",
+}
 
 
 class UnitStore(Protocol):
