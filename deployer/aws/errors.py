@@ -9,6 +9,7 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     CredentialRetrievalError,
+    InvalidRegionError,
     NoCredentialsError,
     NoRegionError,
 )
@@ -22,6 +23,8 @@ from deployer.errors import (
 )
 
 CREDENTIALS_HINT = "(AWS_SHARED_CREDENTIALS_FILE or an instance role)"
+
+NO_REGION = "AWS_REGION={!r} is no region; it may be one such as eu-central-1"
 
 DENIED = {
     "AccessDenied",
@@ -65,6 +68,8 @@ def translated(action: str, where: str) -> Iterator[None]:
         raise TemporaryError(f"{fault} {CREDENTIALS_HINT}") from fault
     except NoRegionError as fault:
         raise PermanentError(f"{fault} (AWS_REGION)") from fault
+    except InvalidRegionError as fault:
+        raise PermanentError(NO_REGION.format(fault.kwargs.get("region_name"))) from fault
     except BotoCoreError as fault:
         raise TemporaryError(f"AWS does not answer {action} {where}: {fault}") from fault
 

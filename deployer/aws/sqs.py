@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+from botocore.exceptions import BotoCoreError, ClientError, InvalidRegionError, NoRegionError
 
 from deployer.aws.client_config import bounded
-from deployer.aws.errors import translated
+from deployer.aws.errors import MISSING, NO_REGION, code_of, translated
 from deployer.errors import SettingsError, TemporaryError
 
 BATCH = 10  # SQS's largest batch
@@ -37,7 +37,19 @@ def queue_url(queue: str) -> str:
         text = f"no AWS region is set, in which the queue {queue!r} is: export AWS_REGION=eu-central-1, say"
         raise SettingsError(f"{text}, or set the queue's URL in place of its name") from fault
     except (ClientError, BotoCoreError) as fault:
-        raise SettingsError(f"no URL is found for the queue {queue}; set the URL itself ({fault})") from fault
+        raise SettingsError(_no_queue(queue, fault)) from fault
+
+
+def _no_queue(queue: str, fault: Exception) -> str:
+    where = boto3.session.Session().region_name
+    example = f"https://sqs.{where}.amazonaws.com/123456789012/{queue}"
+    if code_of(fault) in MISSING:
+        known = f"there is no queue {queue!r} in {where} (AWS_REGION)"
+        return f"{known}; correct its name, or set its URL: {example}"
+    if isinstance(fault, InvalidRegionError):
+        return NO_REGION.format(where)
+    why = code_of(fault) or type(fault).__name__
+    return f"SQS does not tell the URL of the queue {queue!r} ({why}); set the URL itself: {example}"
 
 
 def region_of(url: str) -> dict[str, str]:

@@ -35,15 +35,34 @@ def plainly(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _of_a_library(fault: Exception) -> str | None:
     # Imported only now: a command that goes well has no need of them.
-    from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        InvalidRegionError,
+        NoRegionError,
+        ProfileNotFound,
+    )
     from kombu.exceptions import OperationalError
 
     if isinstance(fault, NoRegionError):
         return "no AWS region is set: export AWS_REGION=eu-central-1 (the region of the queues)"
+    if wrong := _region_in(fault, InvalidRegionError):
+        from deployer.aws.errors import NO_REGION
+
+        return NO_REGION.format(wrong)
     if isinstance(fault, ProfileNotFound):
         return f"{_first_line(fault)}: correct AWS_PROFILE, or add it to the AWS configuration"
     if isinstance(fault, OperationalError | BotoCoreError | ClientError):
         return f"cannot send to the task queue ({_queue()}): {_first_line(fault)}{_hint(fault)}"
+    return None
+
+
+def _region_in(fault: BaseException | None, kind: type[Any]) -> str | None:
+    """Return the region of the fault, or of one behind it, that says that it is none."""
+    while fault is not None:
+        if isinstance(fault, kind):
+            return str(fault.kwargs.get("region_name"))
+        fault = fault.__cause__ or fault.__context__
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import click
@@ -66,11 +67,19 @@ def status(
 @options.service_argument(required=False)
 @click.option("--service", "named", metavar="SERVICE", help="The same as the argument.")
 @click.option(
-    "--outcome", "outcomes", multiple=True, metavar="OUTCOME", help="Only of this; may be repeated."
+    "--outcome",
+    "outcomes",
+    multiple=True,
+    type=options.outcome,
+    metavar="OUTCOME",
+    help="Only of this; may be repeated.",
 )
 @click.option("--failed", is_flag=True, help="The same as --outcome failed --outcome rolled-back.")
 @click.option(
-    "--since", metavar="TIME", help="Since 2h ago, 3d ago, or an ISO time such as 2026-01-31T08:00Z."
+    "--since",
+    type=options.moment,
+    metavar="TIME",
+    help="Since 2h ago, 3d ago, or an ISO time such as 2026-01-31T08:00Z.",
 )
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
 @click.option(
@@ -84,7 +93,7 @@ def history(
     named: str | None,
     outcomes: tuple[str, ...],
     failed: bool,
-    since: str | None,
+    since: datetime | None,
     limit: int,
     everything: bool,
     wide: bool,
@@ -99,7 +108,7 @@ def history(
     from deployer.reports.history import Wanted
 
     chosen = frozenset(outcomes) | (frozenset({"failed", "rolled-back"}) if failed else frozenset())
-    wanted = Wanted(chosen, everything, options.moment(since) if since else None)
+    wanted = Wanted(chosen, everything, since)
     found = [entry for entry in _entries(service or named) if wanted.covers(entry)]
     shown = [entry for entry in found if wanted.shows(entry)][:limit]
     if as_json:

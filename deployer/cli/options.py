@@ -28,6 +28,21 @@ def duration(text: str) -> float:
         raise click.BadParameter(f"{text!r}: {fault}") from fault
 
 
+def outcome(text: str) -> str:
+    """Return an outcome, or what `history` shows of a deployment without one.
+
+    Raises:
+        click.BadParameter: it is neither; the message suggests what is meant.
+    """
+    from deployer.model.deployment import Outcome
+    from deployer.model.suggest import did_you_mean
+
+    known = [*map(str, Outcome), "sent", "waiting", "former"]
+    if text not in known:
+        raise click.BadParameter(f"{text!r} is none{did_you_mean(text, known)} (known: {', '.join(known)})")
+    return text
+
+
 def moment(text: str) -> datetime:
     """Return the time of `2h` (ago) or of an ISO time; one without a zone is of this host's.
 

@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     queue: str | None = Field(
         None, description="events queue, name or URL (a URL needs no GetQueueUrl permission)"
     )
-    task_queue: values.Words = Field(
+    task_queue: Annotated[values.Words, AfterValidator(values.queues)] = Field(
         (),
         description="task queue, name or URL: the Celery broker; the bridge takes several, comma-separated",
     )

@@ -81,6 +81,13 @@ def networks(words: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
+def queues(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Check names and URLs of queues."""
+    if any(len(word.split()) > 1 for word in words):
+        raise ValueError("several queues have commas between them, and a name or URL has no space")
+    return words
+
+
 def globs(words: tuple[str, ...]) -> tuple[str, ...]:
     """Check globs of repositories."""
     for word in words:

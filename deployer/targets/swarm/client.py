@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -177,10 +178,15 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except NoAnswerError as fault:
-        raise TemporaryError(f"{ENGINE} does not answer (DOCKER_HOST): {fault}") from fault
+        raise TemporaryError(f"{ENGINE} does not answer ({_where()}): {fault}") from fault
     except VersionChangedError as fault:
         # What was read is not written any more: the next look reads it as this engine has it.
         raise TemporaryError(f"{ENGINE} has changed, asking it anew: {fault}") from fault
+
+
+def _where() -> str:
+    host = os.environ.get("DOCKER_HOST")
+    return f"DOCKER_HOST={host}" if host else "DOCKER_HOST is not set, so its socket is asked"
 
 
 def _frames(body: bytes) -> str:

@@ -74,9 +74,9 @@ def test_d2_a_name_like_no_other_is_said_without_a_guess():
 
 
 def test_the_state_and_the_filter_label_are_no_misspellings():
-    labels = {"deployer.state.task": "t", "deployer.state.odd": "x", "deployer.managed": "yes"}
-    assert ServiceLabels.parse(labels, "deployer.managed=yes").problem is None
-    assert ServiceLabels.parse(labels).problem == "unknown label deployer.managed"
+    labels = {"deployer.state.task": "t", "deployer.state.odd": "x", "deployer.crew": "yes"}
+    assert ServiceLabels.parse(labels, "deployer.crew=yes").problem is None
+    assert ServiceLabels.parse(labels).problem == "unknown label deployer.crew"
 
 
 @pytest.mark.parametrize(
