@@ -63,6 +63,8 @@ class RolloutMemory:
     recovers: bool = False  # the service was not well, or had been rolled back, before this update
     asked: float = 0.0  # seconds until the next look
     stuck: float = 0.0  # seconds for which the way back could not be written
+    baking_from: float | None = None  # the seconds of `watched` at which it had converged; it bakes since
+    was_flaky: bool = False  # tasks of it had failed before that
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ RUN_JOB = "deployer.run-job"
 APPROVE = "deployer.approve"
 APPROVE_WITHIN = "deployer.approve-within"
 MIN_AGE = "deployer.min-age"
+BAKE = "deployer.bake"
 LOGIN = "deployer.login"
 HOLD = "deployer.hold"
 ROLLBACK = "deployer.rollback"
@@ -52,6 +53,7 @@ MEANINGS = {
     ),
     APPROVE_WITHIN: ("<duration>", "how long an approval is good for; 7d if it is not set"),
     MIN_AGE: ("<duration>", "start no roll-out of a digest that was pushed more recently than that"),
+    BAKE: ("<duration>", "after it has converged, tasks must stay up for so long, else it goes back"),
     LOGIN: ("<name>", "the login of `DEPLOYER_LOGINS` for its registry"),
     HOLD: ("<reason>", "record pushes but deploy nothing"),
     ROLLBACK: ("false", "leave a failed roll-out as it is (overrides `DEPLOYER_ROLLBACK`)"),

@@ -54,6 +54,7 @@ class ServiceLabels:
     approve: int = 0  # people who have to approve a digest first
     approve_within: float = APPROVE_WITHIN  # seconds that an approval is good for
     min_age: float = 0.0  # seconds
+    bake: float = 0.0  # seconds for which tasks must stay up
     problem: str | None = None  # why updates are off: every label that cannot be understood
 
     @classmethod
@@ -107,6 +108,7 @@ def _parsed(ours: tuple[tuple[str, str], ...], filter_label: str) -> ServiceLabe
         settle=reader.seconds(names.SETTLE, 0),
         approve=reader.read(names.APPROVE, _people) or 0,
         approve_within=reader.read(names.APPROVE_WITHIN, _within) or APPROVE_WITHIN,
+        bake=reader.seconds(names.BAKE, 0) or 0.0,
         min_age=reader.read(names.MIN_AGE, _age) or 0.0,
         problem="; ".join(reader.problems) or None,
     )

@@ -14,6 +14,7 @@ from deployer.reports.why import KINDS, Why, reasons
 from deployer.rollouts.core import Core
 from deployer.rollouts.fleet.survey import asked_once, newest, side_by_side
 from deployer.rollouts.ledger import Ledger
+from deployer.rollouts.ledger.slots import BAKE
 from deployer.rollouts.memory import known_failures
 
 NO_WORKER = Why("no-worker", "no worker answers, so nobody updates it (`celery -A deployer worker`)")
@@ -40,7 +41,7 @@ class ServiceStatus:
     since: datetime | None  # when the digest was written; None if nobody knows
     newer: str | None  # the digest that the registry has instead; None if it is the same, or is not known
     registry: str  # up-to-date, newer, unknown (it does not tell), not-followed, not-asked
-    state: str  # converged, rolling, going-back, paused, reverted
+    state: str  # converged, baking, rolling, going-back, paused, reverted
     ready: int
     wanted: int
     why: tuple[Why, ...]  # why nothing happens, worst first
@@ -101,6 +102,8 @@ def _standing(core: Core, look: Snapshot, found: Mapping[str, Answer], ledger: L
     why = [*reasons(core, look, ledger, newer)]
     if isinstance(answer, DeployerError):
         why.append(Why("registry", str(answer)))
+    if _bakes(look, ledger):
+        why.append(Why("waiting", "the roll-out has converged and bakes (label deployer.bake)"))
     if look.progress.phase is Phase.PAUSED:
         why.append(Why("failed", f"the roll-out is paused: {look.progress.reason}"))
     stored = state.credentials_since if service.keeps_credentials else None
@@ -112,7 +115,11 @@ def _standing(core: Core, look: Snapshot, found: Mapping[str, Answer], ledger: L
         since=datetime.fromisoformat(written_by_us) if written_by_us else None,
         newer=newer[1].digest if newer else None,
         registry=_registry(service, answer, newer is not None, service.id in found),
-        state=_phase(look),
+        state="going-back"
+        if _goes_back(look)
+        else "baking"
+        if _bakes(look, ledger)
+        else str(look.progress.phase),
         ready=look.progress.ready,
         wanted=look.progress.desired,
         why=tuple(sorted(why, key=lambda one: KINDS.index(one.kind) if one.kind in KINDS else 0)),
@@ -138,8 +145,9 @@ def _goes_back(look: Snapshot) -> bool:
     return look.progress.phase is Phase.ROLLING and (ours or look.rolled_back)
 
 
-def _phase(look: Snapshot) -> str:
-    return "going-back" if _goes_back(look) else str(look.progress.phase)
+def _bakes(look: Snapshot, ledger: Ledger) -> bool:
+    owner = ledger.labels.get(BAKE + look.service.name, "").partition(" ")[0]
+    return bool(owner) and owner == look.service.state.task
 
 
 def _last(look: Snapshot) -> Last | None:

@@ -33,7 +33,10 @@ def carry_out(core: Core, case: Case, watch: RolloutMemory, decision: Decision) 
         case Ended(outcome, reason, failed):
             core.remember_failure(snapshot, failed, reason)
             return core.report(snapshot, case.request, outcome, reason, watch)
-        case LookAgain(seconds, reason, patient):
+        case LookAgain(seconds, reason, patient, bakes):
+            if bakes and watch.baking_from is None:
+                flaky = snapshot.progress.has_failed
+                watch = replace(watch, baking_from=watch.watched, was_flaky=flaky)
             return Again(seconds, reason, replace(watch, asked=0.0 if patient else seconds), patient=patient)
         case GoBack():
             return _go_back(core, case, watch, decision)
@@ -74,4 +77,4 @@ def _credentials(core: Core, image: Image, login: str | None) -> Credentials | N
 
 
 def _turned(watch: RolloutMemory, reason: str) -> RolloutMemory:
-    return replace(watch, watched=0.0, going_back=reason, asked=FIRST_LOOK, stuck=0.0)
+    return replace(watch, watched=0.0, baking_from=None, going_back=reason, asked=FIRST_LOOK, stuck=0.0)

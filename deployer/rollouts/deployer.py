@@ -23,13 +23,14 @@ from deployer.model.service import LabelError, Service
 from deployer.model.snapshot import Phase, Snapshot
 from deployer.policies.labels import ServiceLabels
 from deployer.rollouts import ledger
+from deployer.rollouts.baking import bakes
 from deployer.rollouts.carry_out import carry_out
 from deployer.rollouts.core import Core, case_of
 from deployer.rollouts.decision import Case, Skip, Stop, Update, Wait
 from deployer.rollouts.first import run_first
 from deployer.rollouts.follow import FIRST_LOOK, follow, looked
 from deployer.rollouts.ledger import approvals
-from deployer.rollouts.ledger.slots import Observer, give_slot_back, keep_slot, slots_full, take_slot
+from deployer.rollouts.ledger.slots import BAKE, Observer, give_slot_back, keep_slot, slots_full, take_slot
 from deployer.rollouts.pace import Pace
 from deployer.rollouts.rollback import tried_before
 from deployer.rollouts.rules import APPROVAL, SETTLE, decide
@@ -148,7 +149,11 @@ class Deployer(Core):
         if not isinstance(decision, Update):
             self.remember_moved(snapshot, manifest.digest)
             return self._stopped(case, decision, found.target)
-        stop = self._without_way_back(case, decision) or self._admit(snapshot, request)
+        stop = (
+            bakes(self.target, case, self.observer)
+            or self._without_way_back(case, decision)
+            or self._admit(snapshot, request)
+        )
         if stop:
             return self._stopped(case, stop, found.target)
         try:
@@ -174,15 +179,8 @@ class Deployer(Core):
             ledger.forget(self.target, snapshot.service.name, digest)
         began, before = snapshot.now.isoformat(), snapshot.service.image_text
         unwell = bool(snapshot.service.state.reason) or snapshot.progress.phase is Phase.PAUSED
-        watch = RolloutMemory(
-            case.request.deployment_id,
-            str(update.image),
-            before,
-            began,
-            began,
-            recovers=unwell,
-            asked=FIRST_LOOK,
-        )
+        task, image = case.request.deployment_id, str(update.image)
+        watch = RolloutMemory(task, image, before, began, began, recovers=unwell, asked=FIRST_LOOK)
         return Again(FIRST_LOOK, "the roll-out has begun", watch)
 
     def _stopped(self, case: Case, stop: Stop, wanted: Image | None = None) -> Step:
@@ -262,12 +260,17 @@ class Deployer(Core):
     def _keep_slot(self, snapshot: Snapshot, owner: str, step: Step) -> None:
         if isinstance(step, Report):
             self._give_slot_back(snapshot, owner)
-        elif self.rules.max_rollouts:
+            return
+        if self.rules.max_rollouts:
             keep_slot(self.target, snapshot.service.name, owner, self.observer)
+        if step.watch and step.watch.baking_from is not None:
+            keep_slot(self.target, snapshot.service.name, owner, self.observer, BAKE)
 
     def _give_slot_back(self, snapshot: Snapshot, owner: str) -> None:
         if self.rules.max_rollouts:
             give_slot_back(self.target, snapshot.service.name, owner)
+        if names.BAKE in snapshot.service.labels:
+            give_slot_back(self.target, snapshot.service.name, owner, BAKE)
 
     def _take_slot(self, snapshot: Snapshot, request: Request) -> bool:
         width, name = self.rules.max_rollouts, snapshot.service.name

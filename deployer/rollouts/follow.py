@@ -36,6 +36,7 @@ class LookAgain:
     seconds: float
     reason: str
     patient: bool = False  # the wait takes nothing from the time that the roll-out may take
+    bakes: bool = False  # it has converged, and its tasks have to stay up
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ def follow(case: Case, watch: RolloutMemory) -> Decision:
         return LookAgain(_next_look(watch), "the target does not show the write yet")
     if state.task != watch.task or not snapshot.ours or (case.put_back and not watch.stuck):
         return _not_mine(case, watch)
+    if (baking := _bake(case, watch)) is not None:
+        return baking
     if progress.phase is Phase.CONVERGED or (progress.phase is Phase.REVERTED and progress.all_up):
         return _converged(snapshot, request, watch)
     if progress.engine_done and progress.longest_up > watch.watched + UNSEEN:
@@ -102,6 +105,30 @@ def follow(case: Case, watch: RolloutMemory) -> Decision:
     if failure:
         return _fail(case, failure, curable=curable)
     return LookAgain(_next_look(watch), _count(snapshot, "gone back" if goes_back else "updated"))
+
+
+def _bake(case: Case, watch: RolloutMemory) -> Decision | None:
+    """Judge an update whose tasks have to stay up after it has converged (label `deployer.bake`).
+
+    Returns:
+        None where nothing bakes, or it has baked for long enough.
+    """
+    snapshot, progress, wanted = case.snapshot, case.snapshot.progress, case.labels.bake
+    if not wanted or snapshot.service.state.by == "rollback" or watch.going_back or snapshot.service.is_job:
+        return None
+    converged = progress.phase is Phase.CONVERGED
+    if watch.baking_from is None:
+        late = progress.longest_up > watch.watched + UNSEEN and progress.longest_up >= wanted
+        if not converged or late:
+            return None
+        return LookAgain(min(wanted, _next_look(watch)), f"{_count(snapshot)}, bakes", bakes=True)
+    if not converged or (progress.has_failed and not watch.was_flaky):
+        why = progress.reason or f"{_count(snapshot)}"
+        return _fail(case, f"while it baked: {why}", curable=True)
+    left = wanted - (watch.watched - watch.baking_from)
+    if left <= 0:
+        return None
+    return LookAgain(min(left, LAST_LOOK), f"{_count(snapshot)}, bakes for {left:.0f} s more", bakes=True)
 
 
 def _unseen(snapshot: Snapshot, watch: RolloutMemory) -> bool:

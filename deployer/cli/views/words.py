@@ -17,6 +17,7 @@ COLOURS = {
     "superseded": "dim",
     "ignored": "dim",
     "rolling": "cyan",
+    "baking": "cyan",
     "going back": "yellow",
     "waiting": "cyan",
     "failed": "red",

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from deployer.rollouts.ledger.book import Ledger, Store, amend, replaced
 
 SLOT = "deployer.slot."
+BAKE = "deployer.baking."  # of a service whose roll-out bakes; the same lease, and no limit
 LEASE = 90.0  # seconds; a live deployment is looked at, and renews its slot, at least every 15 s
 RENEW = 20.0  # seconds in which a process does not renew what it has written itself
 
@@ -32,9 +33,9 @@ class Observer:
         self._written: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
 
-    def live(self, ledger: Ledger) -> Mapping[str, str]:
+    def live(self, ledger: Ledger, kind: str = SLOT) -> Mapping[str, str]:
         """Return the slots that count, as service and owner, and note what was seen."""
-        slots = {key: text for key, text in ledger.labels.items() if key.startswith(SLOT)}
+        slots = {key: text for key, text in ledger.labels.items() if key.startswith((SLOT, BAKE))}
         with self._lock:
             now = self._clock()
             for key, text in slots.items():
@@ -42,22 +43,22 @@ class Observer:
                     self._since[key] = text, now
             self._since = {key: self._since[key] for key in slots}
             return {
-                key.removeprefix(SLOT): text.partition(" ")[0]
+                key.removeprefix(kind): text.partition(" ")[0]
                 for key, text in slots.items()
-                if now - self._since[key][1] < LEASE
+                if key.startswith(kind) and now - self._since[key][1] < LEASE
             }
 
-    def value(self, service: str, owner: str) -> str:
+    def value(self, key: str, owner: str) -> str:
         """Return what to write for a slot: another value each time."""
         text = f"{owner} {secrets.token_hex(4)}"
         with self._lock:
-            self._written[service] = text, self._clock()
+            self._written[key] = text, self._clock()
         return text
 
-    def is_fresh(self, ledger: Ledger, service: str) -> bool:
+    def is_fresh(self, ledger: Ledger, key: str) -> bool:
         """Tell whether a slot is as this process wrote it a moment ago."""
-        text, at = self._written.get(service, ("", 0.0))
-        return ledger.labels.get(SLOT + service) == text and self._clock() - at < RENEW
+        text, at = self._written.get(key, ("", 0.0))
+        return ledger.labels.get(key) == text and self._clock() - at < RENEW
 
 
 def slots_full(ledger: Ledger, width: int, service: str, observer: Observer) -> bool:
@@ -93,28 +94,29 @@ def take_slot(
         if service not in busy and len(busy) >= width:
             return None
         dead = {key: None for key in ledger.labels if key.startswith(SLOT) and key[len(SLOT) :] not in live}
-        return replaced(ledger, {**dead, SLOT + service: observer.value(service, owner)})
+        return replaced(ledger, {**dead, SLOT + service: observer.value(SLOT + service, owner)})
 
     return amend(store, change)
 
 
-def keep_slot(store: Store, service: str, owner: str, observer: Observer) -> None:
+def keep_slot(store: Store, service: str, owner: str, observer: Observer, kind: str = SLOT) -> None:
     """Renew a slot at each look at its roll-out, unless another deployment has taken it over."""
 
     def change(ledger: Ledger) -> Mapping[str, str] | None:
-        if observer.live(ledger).get(service, owner) != owner or observer.is_fresh(ledger, service):
+        key, live = kind + service, observer.live(ledger, kind)
+        if live.get(service, owner) != owner or observer.is_fresh(ledger, key):
             return None
-        return replaced(ledger, {SLOT + service: observer.value(service, owner)})
+        return replaced(ledger, {key: observer.value(key, owner)})
 
     amend(store, change)
 
 
-def give_slot_back(store: Store, service: str, owner: str) -> None:
+def give_slot_back(store: Store, service: str, owner: str, kind: str = SLOT) -> None:
     """Free a service's slot if this deployment owns it, when it ends or has not written after all."""
 
     def change(ledger: Ledger) -> Mapping[str, str] | None:
-        if ledger.labels.get(SLOT + service, "").partition(" ")[0] != owner:
+        if ledger.labels.get(kind + service, "").partition(" ")[0] != owner:
             return None
-        return replaced(ledger, {SLOT + service: None})
+        return replaced(ledger, {kind + service: None})
 
     amend(store, change)
