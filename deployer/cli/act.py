@@ -23,10 +23,17 @@ if TYPE_CHECKING:
     "--image", metavar="IMAGE", help="Another tag or digest of its repository: v7, web:v7, sha256:…"
 )
 @click.option("--force", is_flag=True, help="Restart even on the same digest; retry a digest that failed.")
+@options.reason
 @options.waiting
 @plainly
 def update(
-    service: str, image: str | None, force: bool, wait: bool, timeout: float | None, as_json: bool
+    service: str,
+    image: str | None,
+    force: bool,
+    reason: str | None,
+    wait: bool,
+    timeout: float | None,
+    as_json: bool,
 ) -> None:
     """Deploy what the tag of SERVICE points to now.
 
@@ -41,7 +48,7 @@ def update(
     from deployer.tasks import update_service
 
     result = update_service.apply_async(
-        (service,), wanted | _memory(found.image.digest if found and found.image else None)
+        (service,), wanted | _memory(found.image.digest if found and found.image else None, reason)
     )
     follow.finish(result, service, seconds, as_json)
 
@@ -49,9 +56,12 @@ def update(
 @click.command()
 @options.service_argument()
 @click.option("--yes", is_flag=True, help="Do not ask, also if a person rolled it back just before.")
+@options.reason
 @options.waiting
 @plainly
-def rollback(service: str, yes: bool, wait: bool, timeout: float | None, as_json: bool) -> None:
+def rollback(
+    service: str, yes: bool, reason: str | None, wait: bool, timeout: float | None, as_json: bool
+) -> None:
     """Bring SERVICE back to the image that it ran before.
 
     The digest that it leaves is remembered as failed and not deployed again automatically. Says first from
@@ -67,7 +77,7 @@ def rollback(service: str, yes: bool, wait: bool, timeout: float | None, as_json
     from deployer.tasks import rollback_service
 
     digest = way.leaves.partition("@")[2] if way and way.leaves else ""
-    result = rollback_service.apply_async((service,), _memory(digest))
+    result = rollback_service.apply_async((service,), _memory(digest, reason))
     follow.finish(result, service, seconds, as_json, asked_back=True)
 
 
@@ -113,12 +123,13 @@ def _full(image: str, found: Service | None) -> str:
     return str(image_of(image, found.image if found else None))
 
 
-def _memory(digest: str | None) -> dict[str, Any]:
+def _memory(digest: str | None, reason: str | None = None) -> dict[str, Any]:
     """Return who asks, and the digest that they saw: a task that finds another one is not meant.
 
     Both travel in the message, where a worker of an older version ignores what it does not know.
     """
-    return {"deployment": {"who": who()} | ({"seen": digest} if digest else {})}
+    told = {"who": who(), "seen": digest, "why": reason}
+    return {"deployment": {name: text for name, text in told.items() if text}}
 
 
 def _way_back(service: str) -> GoingBack:

@@ -86,7 +86,7 @@ def entry(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return the report in the shape of history's entries."""
     from deployer.cli.names import who
 
-    usual = {"at": datetime.now(UTC), "by": "manual", "who": who()}
+    usual = {"at": datetime.now(UTC), "by": "manual", "who": who(), "why": report.get("why")}
     names = ("image", "previous", "duration", "event", "runs", "task", "service", "outcome", "reason")
     return usual | {name: report.get(name) for name in names} | {"by": report.get("by") or "manual"}
 

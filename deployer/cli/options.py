@@ -60,6 +60,12 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/commands.md).")(command)
 
 
+def reason(command: Command) -> Command:
+    """Add --reason."""
+    text = "Why; history and the worker's audit log keep it."
+    return click.option("--reason", metavar="TEXT", help=text)(command)
+
+
 def waiting(command: Command) -> Command:
     """Add --wait, --timeout and --json."""
     wait = click.option("--wait", is_flag=True, help="Follow the deployment to its end (needs Redis).")

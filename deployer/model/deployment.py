@@ -33,6 +33,8 @@ class Request:
     pushed_digest: str | None = None  # the digest that the event spoke of
     pushed_at: str | None = None
     seen: str | None = None  # the digest that a person saw the service run when they asked
+    who: str | None = None  # the person who asked, as they have told it
+    why: str | None = None  # their reason
     # For how many seconds it has waited for each thing, counted by the delays that it asked for: SQS delivers
     # later than it was asked to, never earlier, and no clock is compared with another machine's.
     waiting: Mapping[str, float] = field(default_factory=dict)

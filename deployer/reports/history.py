@@ -34,6 +34,7 @@ class Entry:
     task: str | None = None
     runs: str | None = None  # that the service was left with at the end
     who: str | None = None  # the person, as the command line knew them
+    why: str | None = None  # their reason
 
 
 class _Report(BaseModel):
@@ -52,6 +53,7 @@ class _Report(BaseModel):
     refused: bool = False
 
 
+MAX_TOLD = 200  # characters of a person's name and of their reason
 QUIET = frozenset({"unchanged", "held", "ignored", "superseded", "former"})  # nothing was deployed by it
 
 
@@ -128,13 +130,14 @@ def _entry(meta: Mapping[str, Any]) -> Entry | None:
     service = str(args[0] if args else kwargs.get("service", "?"))
     at = datetime.fromisoformat(meta["date_done"]).astimezone() if meta.get("date_done") else None
     memory, task = kwargs.get("deployment"), meta.get("task_id")
-    who = str(memory["who"]) if isinstance(memory, Mapping) and memory.get("who") else None
+    told = memory if isinstance(memory, Mapping) else {}
+    who, why = (str(one)[:MAX_TOLD] if one else None for one in (told.get("who"), told.get("why")))
     if report:
-        told = report.model_dump(exclude={"service", "service_id", "refused"})
-        return Entry(at, report.service or service, **told, task=task, who=who)
+        known = report.model_dump(exclude={"service", "service_id", "refused"})
+        return Entry(at, report.service or service, **known, task=task, who=who, why=why)
     status = str(meta.get("status", "?"))
     outcome = "waiting" if status in {"RETRY", "STARTED", "PENDING"} else status.lower()
-    return Entry(at, service, outcome, _message(meta.get("result")), task=task, who=who)
+    return Entry(at, service, outcome, _message(meta.get("result")), task=task, who=who, why=why)
 
 
 def _report(result: object) -> _Report | None:

@@ -6,6 +6,7 @@ One deployment is one task: it acts, then sends itself back to SQS with a delay 
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ from deployer.triggers.forms import OPT_IN_KINDS
 from deployer.triggers.verdict import Deploy
 
 log = logging.getLogger(__name__)
+audit = logging.getLogger("deployer.audit")
 
 CATCH_UP_SECONDS = 120.0  # over which the updates of one look at all services are spread
 
@@ -97,6 +99,8 @@ def update_service(
     *,
     allow_repository_change: bool = False,
     seen: str | None = None,
+    by: str | None = None,
+    reason: str | None = None,
     deployment: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Bring a service to what its tag means at the registry now, and follow the roll-out to its end.
@@ -109,6 +113,8 @@ def update_service(
             worker names it.
         seen: the digest that the service ran when a person asked; if it runs another one by now, nothing is
             done.
+        by: the person who asks, for the audit log.
+        reason: why, for the audit log.
         deployment: what the deployment remembers between its looks; not for callers.
 
     Returns:
@@ -117,7 +123,7 @@ def update_service(
     Raises:
         DeploymentFailedError: the outcome is `failed`, or `rolled-back` without having been asked for.
     """
-    message = DeploymentMessage.decode(deployment)
+    message = DeploymentMessage.decode(deployment).told(by, reason)
     request = message.request(
         self.request.id,
         image=image,
@@ -136,7 +142,13 @@ def update_service(
     throws=(DeploymentFailedError,),
 )
 def rollback_service(
-    self: Any, service: str, *, seen: str | None = None, deployment: Mapping[str, Any] | None = None
+    self: Any,
+    service: str,
+    *,
+    seen: str | None = None,
+    by: str | None = None,
+    reason: str | None = None,
+    deployment: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Bring a service back to the image that it ran before, and remember the digest that it leaves.
 
@@ -144,6 +156,8 @@ def rollback_service(
         service: the service's name or id.
         seen: the digest that the service ran when a person asked; if it runs another one by now, nothing is
             done.
+        by: the person who asks, for the audit log.
+        reason: why, for the audit log.
         deployment: what the deployment remembers between its looks; not for callers.
 
     Returns:
@@ -152,7 +166,7 @@ def rollback_service(
     Raises:
         DeploymentFailedError: there is no way back, or it failed.
     """
-    message = DeploymentMessage.decode(deployment)
+    message = DeploymentMessage.decode(deployment).told(by, reason)
     seen = seen or message.seen
     request = message.request(self.request.id, trigger="rollback", rollback=True, seen=seen)
     return _advance(self, service, request, message)
@@ -236,6 +250,8 @@ def refresh_credentials(self: Any, *, deployment: Mapping[str, Any] | None = Non
 
 def _advance(task: Any, service: str, request: Request, message: DeploymentMessage) -> dict[str, Any]:
     with about(event=request.event, task=request.deployment_id, service=service):
+        if message.is_first and not request.by_itself:
+            _audit(task.name, service, request)
         step = look(deployer(), service, request, message, reconcile_interval())
         if isinstance(step, Ended):
             return end(request.deployment_id, step.report, request, worker.told_ends(), notifier())
@@ -246,6 +262,19 @@ def _advance(task: Any, service: str, request: Request, message: DeploymentMessa
         log.debug("Looking again in %.0f s: %s", step.seconds, step.reason)
         why = Delayed if step.fault else Rolling if step.message.watch else Waiting
         raise send_back(task, step.message, step.seconds, why(step.reason)) from step.fault
+
+
+def _audit(name: str, service: str, request: Request) -> None:
+    """Write one line of JSON for what a person asked for; the name is as they have told it."""
+    asked = {"image": request.image, "force": request.force or None, "seen": request.seen}
+    told = {
+        "act": name.rpartition(".")[2],
+        "service": service,
+        "by": request.who,
+        "reason": request.why,
+        **asked,
+    }
+    audit.info("%s", json.dumps({key: value for key, value in told.items() if value}))
 
 
 def _give_up(number: str, pushed: Deploy, reason: str) -> dict[str, Any]:

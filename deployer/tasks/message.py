@@ -84,6 +84,7 @@ class DeploymentMessage(Message):
     pushed_at: str | None = None
     seen: str | None = None  # the digest that the service ran when a person asked
     who: str | None = None  # the person, as the command line knows them
+    why: str | None = None  # their reason
     service_id: str | None = None
     notify: str | None = None  # the service's label `deployer.notify`, for an end without the engine
     watch: RolloutMemory | None = None
@@ -126,8 +127,19 @@ class DeploymentMessage(Message):
             "pushed_digest": self.hint,
             "pushed_at": self.pushed_at,
         }
+        mine |= {"who": self.who, "why": self.why}
         mine |= {"waiting": self.waiting, "pre_job": self.pre_job}
         return Request(deployment_id, **{**mine, **asked})
+
+    @property
+    def is_first(self) -> bool:
+        """Return whether nobody has looked at the deployment yet."""
+        return not (self.waited or self.faults or self.watch or self.waiting)
+
+    def told(self, who: str | None, why: str | None) -> Self:
+        """Return a message that says who asks and why, where a caller in Python has told it."""
+        new = {"who": who or self.who, "why": why or self.why}
+        return self if new == {"who": self.who, "why": self.why} else self.model_copy(update=new)
 
     def after(self, step: Again) -> Self:
         """Return what to remember after a look that worked.

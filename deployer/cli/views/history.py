@@ -22,7 +22,7 @@ def history_lines(entries: Sequence[Entry], width: int) -> list[Text]:
         entries: newest first.
         width: of the terminal, in characters.
     """
-    reasons = [shortened(entry.reason).removeprefix("held: ") for entry in entries]
+    reasons = [_reason(entry) for entry in entries]
     roomy = width >= ROOM
     columns = [
         Column("WHEN", [when(e.at) for e in entries], [when(e.at)[5:] if e.at else "-" for e in entries]),
@@ -44,9 +44,14 @@ def history_lines(entries: Sequence[Entry], width: int) -> list[Text]:
     lines = [header]
     for row, entry, reason in zip(rows, entries, reasons, strict=True):
         lines.append(row)
-        if reason and entry.outcome not in {"updated", "unchanged"}:
+        if reason and (entry.why or entry.outcome not in {"updated", "unchanged"}):
             lines.append(plain(f"    {reason}", "dim"))
     return lines
+
+
+def _reason(entry: Entry) -> str:
+    said = shortened(entry.reason).removeprefix("held: ")
+    return f"{said} (asked for: {entry.why})" if entry.why else said
 
 
 def _by(entry: Entry) -> str:

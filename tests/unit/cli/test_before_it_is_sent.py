@@ -155,3 +155,9 @@ def test_names_of_services_are_completed(swarm, monkeypatch):
     assert complete("sh") == ["shop_api"]
     monkeypatch.setattr(swarm, "services", lambda **_: (_ for _ in ()).throw(TemporaryError("down")))
     assert complete("sh") == []
+
+
+def test_a_reason_goes_with_what_is_sent(swarm, sent, call):
+    assert call("update", "web", "--reason", "hot fix").exit_code == 0
+    assert call("rollback", "shop_api", "--reason", "too slow", "--yes").exit_code in {0, 1}
+    assert sent[0][2]["deployment"]["why"] == "hot fix"
