@@ -21,8 +21,9 @@ from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import Snapshot
 from deployer.policies.labels import ServiceLabels
 from deployer.rollouts.decision import Case, Found, Rules, Stop, Update
-from deployer.rollouts.ledger import Failure, Ledger, approvals, remember, trials
-from deployer.rollouts.memory import is_put_back, known_failures, unwritten
+from deployer.rollouts.facts import case_of
+from deployer.rollouts.ledger import Failure, Ledger, remember, trials
+from deployer.rollouts.memory import known_failures, unwritten
 from deployer.rollouts.ports import Change, Credentials, Registry, Target
 from deployer.rollouts.rules import choose
 
@@ -257,36 +258,6 @@ class Core:
             notify=service.labels.get(names.NOTIFY),
             runs=service.image_text,
         )
-
-
-def case_of(
-    snapshot: Snapshot,
-    request: Request,
-    rules: Rules,
-    ledger: Ledger,
-    after: Snapshot | None = None,
-    labels: ServiceLabels | None = None,
-) -> Case:
-    """Return the facts of a decision, out of what was read."""
-    service = snapshot.service
-    labels = labels or ServiceLabels.parse(service.labels, rules.filter_label)
-    failures, kept = known_failures(snapshot, ledger), ledger.failures(service.name)
-    hold = ledger.hold(service.name, service.id, snapshot.now)
-    theirs = known_failures(after, ledger) if after else ()
-    return Case(
-        snapshot,
-        request,
-        rules,
-        labels,
-        str(hold) if hold else None,
-        after,
-        theirs,
-        failures,
-        kept,
-        trial=trials.find(ledger, service.name),
-        approvals=approvals.of(ledger, service.name),
-        put_back=is_put_back(service, kept),
-    )
 
 
 def _duration(snapshot: Snapshot, watch: RolloutMemory | None) -> float:

@@ -25,8 +25,9 @@ from deployer.policies.labels import ServiceLabels
 from deployer.rollouts import ledger
 from deployer.rollouts.baking import bakes
 from deployer.rollouts.carry_out import carry_out
-from deployer.rollouts.core import Core, case_of
+from deployer.rollouts.core import Core
 from deployer.rollouts.decision import Case, Skip, Stop, Update, Wait
+from deployer.rollouts.facts import case_of
 from deployer.rollouts.first import run_first
 from deployer.rollouts.follow import FIRST_LOOK, follow, looked
 from deployer.rollouts.ledger import approvals

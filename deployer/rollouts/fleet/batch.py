@@ -18,8 +18,9 @@ from deployer.model.deployment import Again, Request
 from deployer.model.service import Service
 from deployer.model.snapshot import Snapshot, listed
 from deployer.observability.logs import about
-from deployer.rollouts.core import Core, case_of
+from deployer.rollouts.core import Core
 from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.facts import case_of
 from deployer.rollouts.fleet.once import AskedOnce, ListedOnce
 from deployer.rollouts.ledger import Ledger, trials
 from deployer.rollouts.rules import leave_alone

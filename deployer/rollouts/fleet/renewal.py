@@ -20,7 +20,8 @@ from deployer.model.image import Image
 from deployer.model.service import Service, State
 from deployer.model.snapshot import MOVED, Phase, Snapshot
 from deployer.policies.labels import ServiceLabels
-from deployer.rollouts.core import Core, case_of
+from deployer.rollouts.core import Core
+from deployer.rollouts.facts import case_of
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.memory import known_failures
 from deployer.rollouts.ports import Change

@@ -19,8 +19,9 @@ from deployer.model.image import Image
 from deployer.model.label_names import SCHEDULES
 from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import Snapshot, listed
-from deployer.rollouts.core import Core, case_of
+from deployer.rollouts.core import Core
 from deployer.rollouts.decision import Skip, Stop, Update
+from deployer.rollouts.facts import case_of
 from deployer.rollouts.fleet.once import AskedOnce, ListedOnce
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.memory import known_failures

@@ -14,9 +14,9 @@ from deployer.model.image import Image
 from deployer.model.service import Manifest, State
 from deployer.model.snapshot import MOVED, Phase, Progress
 from deployer.reports.explain import explain
-from deployer.rollouts.core import case_of
 from deployer.rollouts.decision import Found, Rules, Skip, Update, Wait
 from deployer.rollouts.deployer import Deployer
+from deployer.rollouts.facts import case_of
 from deployer.rollouts.fleet import batch, renewal, survey
 from deployer.rollouts.follow import Ended, follow
 from deployer.rollouts.ledger import Hold, Ledger, failures, holds, set_hold
