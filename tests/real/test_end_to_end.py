@@ -269,7 +269,7 @@ def test_redis_that_is_not_there_delays_nothing(lab, queues):
         (
             ["deployer", "bridge"],
             {"DEPLOYER_QUEUE": "no-such-queue"},
-            "no URL is found for the queue no-such-queue",
+            "there is no queue 'no-such-queue' in",
         ),
     ],
 )

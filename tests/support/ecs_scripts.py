@@ -57,7 +57,10 @@ class Player:
 
     def _primary(self):
         """The primary deployment, and how many others began before it."""
-        service = self.operator.service(self.script.name)
+        return self._note(self.operator.service(self.script.name))
+
+    def _note(self, service):
+        """Note the deployment that an answer shows; a later one may not, if ECS has gone back meanwhile."""
         primary = next(one for one in service["deployments"] if one["status"] == "PRIMARY")
         if primary["id"] not in self.ids:
             self.ids.append(primary["id"])
@@ -74,17 +77,16 @@ class Player:
         try:
             if kind == "good":
                 self.goods += 1
-                operator.point(
-                    name, operator.register(name, self._container(self.images["ab"[self.goods % 2]]))
-                )
+                image = self.images["ab"[self.goods % 2]]
+                self._note(operator.point(name, operator.register(name, self._container(image))))
             elif kind in ("crash", "missing"):
-                operator.point(name, operator.register(name, self._container(self.images[kind])))
+                self._note(operator.point(name, operator.register(name, self._container(self.images[kind]))))
             elif kind == "force":
-                operator.force(name)
+                self._note(operator.force(name))
             elif kind == "again":
-                operator.point(name, operator.service(name)["taskDefinition"])
+                self._note(operator.point(name, operator.service(name)["taskDefinition"]))
             elif kind == "first":
-                operator.point(name, f"{name}:1")
+                self._note(operator.point(name, f"{name}:1"))
             elif kind == "scale" and self.calm():
                 operator.scale(name, number)
             elif kind == "inactive":
