@@ -12,7 +12,7 @@ from deployer.model.service import Service
 from deployer.rollouts import ledger
 from deployer.rollouts.fleet import survey
 from deployer.rollouts.ledger import approvals
-from deployer.rollouts.ledger.slots import SLOT
+from deployer.rollouts.ledger.slots import BAKE, SLOT
 from deployer.targets.swarm.memory.operators import Resolve
 from deployer.targets.swarm.target import SwarmTarget
 from deployer.tasks.message import DeploymentMessage
@@ -53,7 +53,7 @@ def play(seed: int, acts: Sequence[Act], days: float = 1.0) -> World:
     Raises:
         BrokenError: an invariant does not hold.
     """
-    world = Stage(random.Random(seed), gated=seed % 7 == 3)
+    world = Stage(random.Random(seed), gated=seed % 7 == 3, bakes=seed % 7 == 5)
     world.engine.cluster.history_limit = 1 if seed % 5 == 4 else 5
     try:
         _play(world, list(acts), days)
@@ -86,16 +86,17 @@ def _play(world: Stage, todo: list[Act], days: float) -> None:
 class Stage(World):
     """The world with its three services, and everything that people do to them."""
 
-    def __init__(self, chance: random.Random, gated: bool = False) -> None:
+    def __init__(self, chance: random.Random, gated: bool = False, bakes: bool = False) -> None:
         super().__init__(chance)
         self.calmed = False
+        self.bakes = {"deployer.bake": "5m"} if bakes else {}
         self.oracle.gated = {"web"} if gated else set()
         for tag in ("latest", "1.0.0"):
             self.push(tag, crashing=False, lost=True)
         actions = ["pause", "rollback", "continue"]
         self.create("web", "latest", self.gates("web"), chance.choice(actions))
-        self.create("api", "latest", {"deployer.after": "web"}, chance.choice(actions))
-        self.create("ver", "1.0.0", {"deployer.policy": "semver:*"}, chance.choice(actions))
+        self.create("api", "latest", {"deployer.after": "web", **self.bakes}, chance.choice(actions))
+        self.create("ver", "1.0.0", {"deployer.policy": "semver:*", **self.bakes}, chance.choice(actions))
         self.engine.timeline.advance(30)
 
     # -- acts --------------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ class Stage(World):
 
     def gates(self, name: str) -> dict[str, str]:
         """Return the labels of the gates of a service."""
-        return {"deployer.approve": "1"} if name in self.oracle.gated else {}
+        return {**self.bakes, **({"deployer.approve": "1"} if name in self.oracle.gated else {})}
 
     def calm(self) -> None:
         """Let people release what they hold, and nodes come back."""
@@ -158,7 +159,7 @@ class Stage(World):
             if one.now:
                 raise BrokenError(f"{one.service} runs {one.running}, not {one.wanted}, and nothing says why")
         target = SwarmTarget(self.engine)
-        if slots := [key for key in target.ledger().labels if key.startswith(SLOT)]:
+        if slots := [key for key in target.ledger().labels if key.startswith((SLOT, BAKE))]:
             raise BrokenError(f"a slot stays taken: {slots}")
 
 
@@ -217,7 +218,7 @@ def _force(world: Stage, name: str, chance: random.Random) -> None:
 
 def _stack(world: Stage, name: str, chance: random.Random) -> str:
     tag = "1.0.0" if name == "ver" else "latest"
-    labels = {"deployer.policy": "semver:*"} if name == "ver" else world.gates(name)
+    labels = {**({"deployer.policy": "semver:*"} if name == "ver" else {}), **world.gates(name)}
     spec = dict(world.engine.service(name)["Spec"])
     spec["Labels"] = labels
     spec["TaskTemplate"]["ContainerSpec"]["Image"] = f"{REPOSITORY}:{tag}"
@@ -233,7 +234,7 @@ def _hold(world: Stage, name: str, chance: random.Random) -> None:
 
 
 def _release(world: Stage, name: str, chance: random.Random) -> None:
-    if digest := world.gates(name) and world.meant(name):
+    if name in world.oracle.gated and (digest := world.meant(name)):
         word = approvals.Approval("alice", world.engine.timeline.now.isoformat())
         approvals.approve(SwarmTarget(world.engine), name, digest, word)
         world.oracle.approved.add(digest)
