@@ -13,7 +13,7 @@ from deployer.cli.ecs import here as core
 from deployer.cli.ecs.scale import health_options, members_of
 from deployer.cli.exit_codes import ExitCode, exit_code
 from deployer.cli.faults import plainly
-from deployer.errors import printable
+from deployer.errors import DeployerError, printable
 
 if TYPE_CHECKING:
     from deployer.model.deployment import Report
@@ -121,7 +121,12 @@ def deployed(
     if steps.report and steps.report.outcome is Outcome.UNCHANGED:
         counted.change()
     if keep and steps.report and steps.report.outcome in {Outcome.UPDATED, Outcome.UNCHANGED}:
-        for name in pruned(connected, connected.service(service), keep):
+        try:
+            gone = pruned(connected, connected.service(service), keep)
+        except DeployerError as fault:  # the deployment has ended well all the same
+            gone = []
+            click.echo(printable(f"old revisions stay: {fault}"), err=True)
+        for name in gone:
             click.echo(f"out of use: {name}", err=True)
     return steps.report
 

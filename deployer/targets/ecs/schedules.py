@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 READ_ONLY = frozenset({"Arn", "CreationDate", "LastModificationDate"})  # of a schedule
 RULE = "rule"
+COMPLETED = "COMPLETED"  # a deployment whose tasks have replaced all others
 
 
 class Schedules(Protocol):
@@ -45,7 +46,7 @@ def follow(schedules: Schedules, service: Service) -> None:
     Whatever goes wrong is logged, and made good by the next look at all services.
     """
     unit: Unit = service.native
-    if unit.revision is None or service.rolling or len(unit.raw.get("deployments") or ()) > 1:
+    if unit.revision is None or unit.primary.get("rolloutState", COMPLETED) != COMPLETED:
         return
     for name in named(service):
         try:

@@ -248,6 +248,15 @@ def test_deploy_keeps_so_many_revisions(world, run):
     assert "web:4" not in done.stderr
 
 
+def test_a_deployment_that_went_well_is_no_failure_where_old_revisions_cannot_be_looked_at(world, run):
+    rolled_out(world, run, 3)
+    world.push(4)
+    world.fake.faults.denied.add("ecs:DeregisterTaskDefinition")
+    done = run("ecs", "deploy", "web", "--keep", 2)
+    assert "old revisions stay: AWS refuses ecs:DeregisterTaskDefinition" in done.stderr
+    assert done.exit_code == 0
+
+
 # -- tasks -------------------------------------------------------------------------------------------------------
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
-from deployer.errors import BusyError, NoSuchServiceError
+from deployer.errors import BusyError, NoSuchServiceError, NotFoundError
 from deployer.model.service import Service
 from deployer.targets.ecs import definitions, schedules, tags
 from deployer.targets.ecs.names import UnitId, family_of, last
@@ -71,7 +72,8 @@ def _scheduled(places: Sequence[Place], family: str) -> set[str]:
             if place.schedules and family_of(now) == family:
                 units = read_units(place.cluster, raw, place.revision(now), "", Options(opt_in=False))
                 for name in {name for one in units for name in schedules.named(one)}:
-                    found |= set(schedules.revisions(place.schedules, name))
+                    with suppress(NotFoundError):  # one that is gone runs nothing
+                        found |= set(schedules.revisions(place.schedules, name))
     return found
 
 

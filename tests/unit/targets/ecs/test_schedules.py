@@ -3,7 +3,7 @@
 import pytest
 from ecs_world import BREAKER, MANAGED, EcsWorld, pinned
 
-from deployer.errors import AccessDeniedError, NotFoundError
+from deployer.errors import AccessDeniedError
 from deployer.model.deployment import Outcome
 from deployer.model.service import Service
 from deployer.policies.labels import ServiceLabels
@@ -110,8 +110,10 @@ def test_the_revision_of_a_schedule_is_not_taken_out_of_use(world):
     assert [one.rpartition("/")[2] for one in prunable(places, service, 1)] == ["web:2"]
     world.schedules.entries["default", "weekly"]["Target"] = target(2)
     assert prunable(places, service, 1) == []
-    world.schedules.fault = NotFoundError("gone")
-    with pytest.raises(NotFoundError):
+    del world.schedules.rules["nightly"]
+    assert prunable(places, service, 1) == []
+    world.schedules.fault = AccessDeniedError("AWS refuses scheduler:GetSchedule")
+    with pytest.raises(AccessDeniedError):
         prunable(places, service, 1)
 
 
