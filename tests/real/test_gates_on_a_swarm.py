@@ -18,8 +18,10 @@ def deployer(lab, queues, *argv):
     return subprocess.run(command, env=lab.environment(queues), capture_output=True, text=True, timeout=120)
 
 
-def history(lab, queues):
-    return json.loads(deployer(lab, queues, "history", "web", "--all", "--json").stdout)
+def ended(lab, queues, outcome):
+    """The deployments that history tells with this outcome."""
+    every = json.loads(deployer(lab, queues, "history", "web", "--all", "--json").stdout)
+    return [one for one in every if one["outcome"] == outcome]
 
 
 def test_a_push_waits_for_a_person_and_then_goes_out(lab, queues):
@@ -29,7 +31,7 @@ def test_a_push_waits_for_a_person_and_then_goes_out(lab, queues):
     lab.create("web", WEB, *FAST, "--label", "deployer.approve=1", port=8101)
     digest = lab.push(WEB, "v2")
     lab.aws.send(queues.events, lab.event(WEB, digest))
-    [held] = wait_until(lambda: history(lab, queues), 30, "its end")
+    [held] = wait_until(lambda: ended(lab, queues, "held"), 30, "its end")
     assert (held["outcome"], held["reason"]) == (
         "held",
         f"waits for approval of {digest}: deployer approve web --reason …",
@@ -55,8 +57,6 @@ def test_a_task_that_fails_while_it_bakes_takes_the_service_back(lab, queues):
     assert sent.returncode == 0, sent.stderr
     status = lambda: json.loads(deployer(lab, queues, "status", "web", "--json").stdout)[0]  # noqa: E731
     wait_until(lambda: status()["state"] == "baking", 30, "the bake")
-    [end] = wait_until(
-        lambda: [one for one in history(lab, queues) if one["outcome"] == "rolled-back"], 60, "its end"
-    )
+    [end] = wait_until(lambda: ended(lab, queues, "rolled-back"), 60, "its end")
     assert end["reason"].startswith("while it baked: ")
     assert lab.image_of("web") == on(good)
