@@ -127,6 +127,7 @@ class Proxy:
         self.target, self.port = target, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.requests: Counter[str] = Counter()
+        self.open: Counter[str] = Counter()  # requests that are not answered yet
         self._fault, self._only = "", ""
         self.ended = threading.Event()
         self._server: ThreadingHTTPServer | None = None
@@ -186,6 +187,14 @@ class _Handler(BaseHTTPRequestHandler):
     owner: Proxy
 
     def do_POST(self) -> None:
+        action = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
+        self.owner.open[action] += 1
+        try:
+            self._post()
+        finally:
+            self.owner.open[action] -= 1
+
+    def _post(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         asks_in_xml = "X-Amz-Target" not in self.headers  # STS does
         action = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
