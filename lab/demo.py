@@ -101,17 +101,22 @@ def stay(lab: Playground, what: str, tries: Sequence[tuple[str, str]]) -> None:
         tries: commands to try, and what they do.
     """
     flower = lab.watch()
-    script = lab.write_environment()
-    if script.is_relative_to(Path.cwd()):
-        script = script.relative_to(Path.cwd())
+    script = _short(lab.write_environment())
     say(f"\n{BOLD}It goes on running:{PLAIN} {what} and Flower {flower}")
     say(f"In another shell, in this directory:  . {script}", "points docker, deployer and celery at it")
     for number, (line, meaning) in enumerate(tries, 1):
         say(f"   {number}. {line:{max(len(line) for line, _ in tries)}}", meaning)
+    logs = " ".join(f"--file {_short(path)}" for path in sorted(lab.logs.glob("[bw]*-*.log")))
+    say(f"What they logged of a service, event by event:  deployer logs web {logs}")
     say("Press Ctrl-C to end it and to clean up.")
     ending = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ending)
     signal.sigwait(ending)
+
+
+def _short(path: Path) -> Path:
+    """Return a path as somebody in this directory would type it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def main(

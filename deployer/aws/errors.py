@@ -22,7 +22,10 @@ from deployer.errors import (
     TemporaryError,
 )
 
-CREDENTIALS_HINT = "(AWS_SHARED_CREDENTIALS_FILE or an instance role)"
+NO_CREDENTIALS = (
+    "no AWS credentials are found: set AWS_PROFILE or AWS_SHARED_CREDENTIALS_FILE, or run it where there is "
+    "an instance role or task role"
+)
 
 NO_REGION = "AWS_REGION={!r} is no region; it may be one such as eu-central-1"
 
@@ -63,9 +66,11 @@ def translated(action: str, where: str) -> Iterator[None]:
         yield
     except ClientError as fault:
         raise _meaning(code_of(fault), action, where) from fault
-    except (NoCredentialsError, CredentialRetrievalError) as fault:
+    except NoCredentialsError as fault:
         # A metadata service that hiccups is told apart from one that is not there by trying again only.
-        raise TemporaryError(f"{fault} {CREDENTIALS_HINT}") from fault
+        raise TemporaryError(NO_CREDENTIALS) from fault
+    except CredentialRetrievalError as fault:
+        raise TemporaryError(f"the AWS credentials cannot be had now: {fault}") from fault
     except NoRegionError as fault:
         raise PermanentError(f"{fault} (AWS_REGION)") from fault
     except InvalidRegionError as fault:

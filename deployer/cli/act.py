@@ -143,7 +143,10 @@ def _announce(way: GoingBack) -> None:
     from deployer.cli.views.words import tag_and_digest
 
     if way.to is None:
-        raise PermanentError(f"{way.service}: no former image is known to go back to; nothing was sent")
+        raise PermanentError(
+            f"{way.service}: no former image is known to go back to but those that failed or were left; "
+            f"nothing was sent (`deployer update {way.service} --image TAG --force` goes to one on purpose)"
+        )
     click.echo(f"{way.service}: from {tag_and_digest(way.leaves)} back to {tag_and_digest(way.to)}", err=True)
     if way.again:
         click.echo(printable(f"! it was rolled back already ({way.again})"), err=True)

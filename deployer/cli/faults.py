@@ -39,21 +39,28 @@ def _of_a_library(fault: Exception) -> str | None:
         BotoCoreError,
         ClientError,
         InvalidRegionError,
+        NoCredentialsError,
         NoRegionError,
         ProfileNotFound,
     )
     from kombu.exceptions import OperationalError
 
+    from deployer.aws.errors import MISSING, NO_CREDENTIALS, NO_REGION, code_of
+
     if isinstance(fault, NoRegionError):
         return "no AWS region is set: export AWS_REGION=eu-central-1 (the region of the queues)"
     if wrong := _region_in(fault, InvalidRegionError):
-        from deployer.aws.errors import NO_REGION
-
         return NO_REGION.format(wrong)
     if isinstance(fault, ProfileNotFound):
         return f"{_first_line(fault)}: correct AWS_PROFILE, or add it to the AWS configuration"
+    if isinstance(fault, NoCredentialsError):
+        return NO_CREDENTIALS
+    if code_of(fault) in MISSING or "NonExistentQueue" in str(fault):
+        return (
+            f"there is no such task queue ({_queue()}, {_region()}); correct its name or URL, or the region"
+        )
     if isinstance(fault, OperationalError | BotoCoreError | ClientError):
-        return f"cannot send to the task queue ({_queue()}): {_first_line(fault)}{_hint(fault)}"
+        return f"cannot send to the task queue ({_queue()}): {_first_line(fault)}"
     return None
 
 
@@ -73,14 +80,11 @@ def _queue() -> str:
     return f"DEPLOYER_TASK_QUEUE={queues}" if queues else "DEPLOYER_TASK_QUEUE is not set"
 
 
-def _hint(fault: Exception) -> str:
+def _region() -> str:
     import os
 
-    if "NonExistentQueue" in str(fault) or "NoSuchQueue" in str(fault):
-        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        where = f"AWS_REGION={region}" if region else "AWS_REGION is not set"
-        return f"; is it in this region ({where})?"
-    return ""
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return f"AWS_REGION={region}" if region else "AWS_REGION is not set"
 
 
 def _first_line(fault: Exception) -> str:

@@ -60,7 +60,7 @@ def hold(service: str | None, everything: bool, reason: str, seconds: float | No
         return
     if before:
         click.echo(printable(f"this replaces a hold: {_told(before)}"), err=True)
-    until = f" until {new.until}" if new.until else ""
+    until = f" until {_time(new.until)}" if new.until else ""
     click.echo(printable(f"{name or 'all services'}: held{until}, {new.reason}"))
 
 
@@ -72,7 +72,17 @@ def _hold(reason: str, now: datetime, seconds: float | None) -> Hold:
 
 
 def _told(hold: Hold) -> str:
-    return f"{hold}, since {hold.at}" if hold.at else str(hold)
+    return f"{hold}, since {_time(hold.at)}" if hold.at else str(hold)
+
+
+def _time(text: str | None) -> str:
+    """Return a time as all commands print it; a label that a person wrote may hold anything."""
+    from deployer.cli.views.words import when
+
+    try:
+        return when(datetime.fromisoformat(text)) if text else "-"
+    except ValueError:
+        return str(text)
 
 
 def _list(ledger: Ledger, now: datetime, as_json: bool) -> None:
@@ -109,8 +119,8 @@ def hold_lines(found: Sequence[tuple[str | None, Hold]], width: int) -> tuple[Te
         [
             Column("SERVICE", [name or "all services" for name, _ in found]),
             Column("BY", [hold.by or "-" for _, hold in found], cut=True),
-            Column("SINCE", [hold.at or "-" for _, hold in found], drop=1),
-            Column("UNTIL", [hold.until or "-" for _, hold in found]),
+            Column("SINCE", [_time(hold.at) for _, hold in found], drop=1),
+            Column("UNTIL", [_time(hold.until) for _, hold in found]),
             Column("REASON", [hold.reason for _, hold in found], cut=True),
         ],
         width,

@@ -70,7 +70,8 @@ def _from_swarm(since: float) -> Iterator[tuple[str, str]]:
     found = list(own_services(engine.services()))
     if not found:
         raise PermanentError(
-            "no service of this Swarm runs the deployer; name the logs of its processes with --file PATH"
+            "no service of this Swarm runs the deployer; name the logs of its processes: "
+            "--file worker.log --file bridge.log"
         )
     for service in found:
         yield service.name, engine.logs(service.id, since)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -49,10 +50,13 @@ def moment(text: str) -> datetime:
     Raises:
         click.BadParameter: it is neither.
     """
-    try:
+    with suppress(ValueError):
         return datetime.fromisoformat(text).astimezone()
-    except ValueError:
+    try:
         return datetime.now(UTC) - timedelta(seconds=duration(text.removesuffix("ago").strip()))
+    except (click.BadParameter, OverflowError) as fault:
+        said = "it may be a duration such as 2h or 3d, or an ISO time such as 2026-01-31T08:00Z"
+        raise click.BadParameter(f"{text!r}: {said}") from fault
 
 
 def json_option(command: Command) -> Command:

@@ -190,7 +190,10 @@ def redis(url: str | None) -> Finding:
         # The text of the error may hold the URL with its password.
         fix = "correct the password in DEPLOYER_REDIS_URL" if "Authentication" in type(fault).__name__ else ""
         return Finding(
-            "Redis", "fail", type(fault).__name__, fix or "start it, or correct DEPLOYER_REDIS_URL"
+            "Redis",
+            "fail",
+            f"does not answer ({type(fault).__name__})",
+            fix or "start it, or correct DEPLOYER_REDIS_URL",
         )
     kept = info.get("aof_enabled") or info.get("rdb_last_save_time")
     return Finding("Redis", "ok", "answers" if kept else "answers, keeps nothing on disk")
@@ -208,8 +211,11 @@ def workers(ping: Callable[[], Mapping[str, Any] | None], waiting: Callable[[], 
     start = "start `celery -A deployer worker` on a manager"
     try:
         answers = ping() or {}
+    except DeployerError as fault:
+        return Finding("workers", "warn", f"they cannot be asked: {fault}")
     except Exception as fault:  # noqa: BLE001 - whatever kombu and Redis raise
-        return Finding("workers", "warn", type(fault).__name__, "they are asked through Redis")
+        found = f"they cannot be asked ({type(fault).__name__})"
+        return Finding("workers", "warn", found, "they are asked through Redis: see what is said of it")
     if answers:
         return Finding("workers", "ok", ", ".join(sorted(answers)))
     if number := waiting():

@@ -34,7 +34,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", env_ignore_empty=True)
 
-    queue: str | None = Field(
+    queue: Annotated[str | None, values.text_by(values.queue)] = Field(
         None, description="events queue, name or URL (a URL needs no GetQueueUrl permission)"
     )
     task_queue: Annotated[values.Words, AfterValidator(values.queues)] = Field(
@@ -183,7 +183,7 @@ class Settings(BaseSettings):
         value = getattr(self, name)
         if not value:
             described = type(self).model_fields[name].description
-            raise SettingsError(f"{variable(name)} is not set ({described})")
+            raise SettingsError(f"{variable(name)} is not set: {described}")
         return value if isinstance(value, str) else str(value[0])
 
 

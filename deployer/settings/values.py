@@ -81,11 +81,26 @@ def networks(words: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
+_QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}(\.fifo)?|https?://\S+")  # CreateQueue, `QueueName`
+
+
+def queue(text: str) -> str:
+    """Check the name or URL of a queue."""
+    if not _QUEUE.fullmatch(text):
+        kind = "that is an ARN; " if text.startswith("arn:") else ""
+        raise ValueError(f"{kind}it may be the name of a queue, such as {_name_in(text)}, or its URL")
+    return text
+
+
+def _name_in(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text.rpartition(":")[2].rpartition("/")[2]).strip("-") or "pushes"
+
+
 def queues(words: tuple[str, ...]) -> tuple[str, ...]:
     """Check names and URLs of queues."""
     if any(len(word.split()) > 1 for word in words):
         raise ValueError("several queues have commas between them, and a name or URL has no space")
-    return words
+    return tuple(map(queue, words))
 
 
 def globs(words: tuple[str, ...]) -> tuple[str, ...]:

@@ -91,7 +91,10 @@ def test_a_crash_loop_under_continue_times_out(lab, queues):
     lab.push(WEB, "broken", kind="crash")
     report = deploy(lab, queues)
     assert report["outcome"] == "rolled-back"
-    assert "not converged after 8 s (0/1): web.1: task: non-zero exit (7)" in report["reason"]
+    # The task that crashes is up for a moment, and the last look may fall into it.
+    assert re.search(
+        r"not converged after 8 s \([01]/1\): web\.1: task: non-zero exit \(7\)", report["reason"]
+    )
     assert lab.image_of("web") == on(good)
 
 

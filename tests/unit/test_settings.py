@@ -199,5 +199,5 @@ def test_all_wrong_settings_are_said_at_once(load):
 
 
 def test_a_missing_setting_says_what_it_is_for(load):
-    with pytest.raises(SettingsError, match="DEPLOYER_QUEUE is not set .events queue"):
+    with pytest.raises(SettingsError, match="DEPLOYER_QUEUE is not set: events queue"):
         load().need("queue")

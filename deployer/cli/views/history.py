@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from textwrap import wrap
 
 from rich.text import Text
 
@@ -12,6 +13,8 @@ from deployer.cli.views.words import coloured, shortened, tag_and_digest, when
 from deployer.reports.history import Entry
 
 FEW = 7  # digits of a digest where there is little room
+UNDER = " " * 4  # before a reason that stands under its deployment
+LEAST = 30  # characters of a reason for which no column is dropped
 ROOM = 130  # columns below which a reason has a line of its own
 
 
@@ -39,13 +42,16 @@ def history_lines(entries: Sequence[Entry], width: int) -> list[Text]:
         Column("BY", [_by(e) for e in entries], drop=2),
     ]
     if roomy:
-        return list(fit([*columns, Column("REASON", reasons, cut=True)], width).lines)
+        return list(fit([*columns, Column("REASON", reasons, cut=True, content=LEAST)], width).lines)
     header, *rows = fit(columns, width).lines
     lines = [header]
     for row, entry, reason in zip(rows, entries, reasons, strict=True):
         lines.append(row)
         if reason and (entry.why or entry.outcome not in {"updated", "unchanged"}):
-            lines.append(plain(f"    {reason}", "dim"))
+            told = wrap(
+                plain(reason).plain, width - len(UNDER), break_long_words=False, break_on_hyphens=False
+            )
+            lines += [plain(UNDER + part, "dim") for part in told]
     return lines
 
 

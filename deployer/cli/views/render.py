@@ -47,17 +47,18 @@ def explanation(explained: Explanation) -> Iterator[Text]:
     """Yield the lines of an explanation: the verdict first, then the rules in their order."""
     yield plain(f"{explained.service}: {shortened(explained.verdict)}", "bold")
     if explained.rule and explained.outcome != "unchanged":
-        yield plain(f"  decided by  {explained.rule}")
+        yield plain(f"  decided by  the rule “{explained.rule}”")
     yield plain(f"  runs        {explained.image or 'no image'}")
     yield plain(f"  follows     {explained.follows}")
     for step in explained.steps:
         if step.stop and explained.outcome == "unchanged":
             yield plain(f"  = {shortened(step.stop)}")  # nothing is wrong: the rule's name would deny it
             continue
-        mark, style = ("✗", "red") if step.stop else ("✓", "green")
-        said = step.stop or step.note
-        rest = plain(f": {shortened(said)}" if said else "", "dim")
-        yield Text.assemble((f"  {mark} ", style), plain(step.rule), rest)
+        if step.stop:  # the rule says what should be, and would deny it
+            yield Text.assemble(("  ✗ ", "red"), plain(shortened(step.stop)))
+            continue
+        rest = plain(f": {shortened(step.note)}" if step.note else "", "dim")
+        yield Text.assemble(("  ✓ ", "green"), plain(step.rule), rest)
 
 
 def finding(console: Console, found: Finding) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.text import Text
 
@@ -22,6 +22,7 @@ class Column:
     short: Sequence[str | Text] | None = None
     drop: int = 0  # the columns of the highest number are dropped first, those of 0 never
     cut: bool = False  # its cells may end in an ellipsis
+    content: int = 0  # the width with which it is content, so that no other is dropped for more; 0 for all
 
     @property
     def width(self) -> int:
@@ -46,10 +47,10 @@ def fit(columns: Sequence[Column], width: int) -> Fitted:
     """
     kept = list(columns)
     if _width(kept) > width:
-        kept = [Column(c.name, c.short or c.cells, None, c.drop, c.cut) for c in kept]
+        kept = [replace(c, cells=c.short or c.cells, short=None) for c in kept]
     dropped = []
     for column in sorted((c for c in kept if c.drop), key=lambda c: -c.drop):
-        if _width(kept) <= width:
+        if _width(kept) - sum(max(0, c.width - c.content) for c in kept if c.content) <= width:
             break
         kept.remove(column)
         dropped.append(column.name)

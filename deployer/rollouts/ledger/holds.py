@@ -30,7 +30,7 @@ class Hold:
             return True
 
     def __str__(self) -> str:
-        until = f"until {self.until}" if self.until else ""
+        until = f"until {self.until.replace('T', ' ').replace('+00:00', 'Z')}" if self.until else ""
         more = ", ".join(part for part in (f"by {self.by}" if self.by else "", until) if part)
         return f"{self.reason} ({more})" if more else self.reason
 

@@ -248,7 +248,8 @@ def _error(answer: Answer, missing: str, registry: str | None) -> DeployerError:
             return AccessDeniedError(f"{registry} refuses access: {message}")
         absent = absent or any(word in words for word in ABSENT)
     if absent:
-        return NotFoundError(f"{missing} ({message})" if missing else message)
+        said = ": ".join(dict.fromkeys(message.split(": ")))  # "manifest unknown: manifest unknown"
+        return NotFoundError(f"{missing} ({said})" if missing else message)
     if status == 403:
         return PermanentError(f"{ENGINE} forbids the request (a socket proxy?): {message}")
     if status >= 500 or status in {408, 429}:

@@ -19,7 +19,7 @@ def test_a_second_hold_says_what_it_replaces(swarm, call):
     assert call("hold", "web", "--reason", "audit until noon").output == "web: held, audit until noon\n"
     done = call("hold", "web")
     assert re.fullmatch(
-        r"this replaces a hold: audit until noon \(by alice@bastion\), since 20\S+\+00:00\n", done.stderr
+        r"this replaces a hold: audit until noon \(by alice@bastion\), since 20\S+ \S+Z\n", done.stderr
     )
     assert done.stdout == "web: held, no reason given\n"
 
@@ -38,5 +38,5 @@ def test_holds_are_listed_with_who_why_and_since_when(swarm, call):
 
 def test_a_hold_may_end_by_itself(swarm, call):
     done = call("hold", "web", "--for", "90s", "--reason", "deploying by hand")
-    assert re.fullmatch(r"web: held until 20\S+, deploying by hand\n", done.output)
+    assert re.fullmatch(r"web: held until 20\S+ \S+Z, deploying by hand\n", done.output)
     assert call("hold", "web", "--for", "soon").exit_code == 2

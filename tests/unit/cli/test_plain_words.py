@@ -1,10 +1,12 @@
 """A wrong setting or option is told in our words: its name, the value that was given, and what it may be."""
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, NoCredentialsError
 
 from deployer.aws import sqs
-from deployer.errors import SettingsError
+from deployer.aws.errors import translated
+from deployer.cli import faults
+from deployer.errors import SettingsError, TemporaryError
 from deployer.targets.swarm import client
 
 
@@ -62,3 +64,44 @@ def test_a_queue_that_there_is_not(monkeypatch):
         sqs.queue_url("tasks")
     assert "https://sqs.eu-central-1.amazonaws.com/123456789012/tasks" in str(told.value)
     assert "GetQueueUrl" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("my queue", "it may be the name of a queue, such as my-queue, or its URL"),
+        ("arn:aws:sqs:eu-central-1:123456789012:pushes", "that is an ARN; .* such as pushes, or its URL"),
+    ],
+)
+def test_a_queue_that_is_neither_a_name_nor_a_url(load, value, said):
+    for setting in ("QUEUE", "TASK_QUEUE"):
+        with pytest.raises(SettingsError, match=f"DEPLOYER_{setting}=.*{said if setting == 'QUEUE' else ''}"):
+            load(**{setting: value})
+
+
+def test_a_time_that_is_none_names_both_forms(swarm, call):
+    said = call("history", "--since", "yesterday").output
+    assert "a duration such as 2h or 3d" in said
+    assert "an ISO time such as 2026-01-31T08:00Z" in said
+
+
+def test_a_task_queue_that_is_not_in_this_region(monkeypatch):
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    error = {"Error": {"Code": "AWS.SimpleQueueService.NonExistentQueue", "Message": "… this wsdl version."}}
+    said = faults._of_a_library(ClientError(error, "SendMessage"))
+    assert said.startswith("there is no such task queue (DEPLOYER_TASK_QUEUE")
+    assert "AWS_REGION is not set" in said
+    assert "wsdl" not in said
+
+
+def test_no_aws_credentials(monkeypatch):
+    assert "set AWS_PROFILE or AWS_SHARED_CREDENTIALS_FILE" in faults._of_a_library(NoCredentialsError())
+    with pytest.raises(TemporaryError, match="set AWS_PROFILE or"), translated("ecs:ListServices", "in x"):
+        raise NoCredentialsError
+
+
+def test_a_registrys_words_are_said_once():
+    answer = client.Answer(404, b'{"message": "manifest unknown: manifest unknown"}')
+    said = str(client._error(answer, "web:v7 is not there", "registry.example"))
+    assert said == "web:v7 is not there (manifest unknown)"

@@ -61,7 +61,7 @@ def test_the_deployers_own_services_are_known_by_what_they_run(swarm, command, o
 
 
 def test_the_swarm_is_asked_for_the_logs_of_the_deployers_services(swarm, call, monkeypatch):
-    assert "--file PATH" in call("logs", "web").stderr
+    assert "--file worker.log" in call("logs", "web").stderr
     swarm.raw["shop_api"]["Spec"]["TaskTemplate"]["ContainerSpec"]["Args"] = ["deployer", "bridge"]
     monkeypatch.setattr(
         app.swarm(), "logs", lambda service, since: f"{service} {since:g} service=web", raising=False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Protocol
 
-from deployer.aws.errors import CREDENTIALS_HINT, EXPIRED
+from deployer.aws.errors import EXPIRED
 from deployer.errors import (
     AccessDeniedError,
     BusyError,
@@ -99,9 +99,7 @@ def error_of(action: str, status: int, code: str, message: str) -> DeployerError
     if code in _THROTTLED or status == 429:
         return BusyError(f"ECS throttles ecs:{action} ({said})", 1.0)
     if code in EXPIRED:
-        return TemporaryError(
-            f"the AWS credentials for ecs:{action} have expired ({said}) {CREDENTIALS_HINT}"
-        )
+        return TemporaryError(f"the AWS credentials for ecs:{action} have expired ({said}): renew them")
     if code in _LATER or status >= 500:
         return TemporaryError(f"ECS cannot answer ecs:{action} now ({said})")
     if code in _DENIED or status in (401, 403):

@@ -156,7 +156,7 @@ def test_no_credentials(ecs, api, monkeypatch, tmp_path):
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(TemporaryError, match="AWS_SHARED_CREDENTIALS_FILE or an instance role"):
+    with pytest.raises(TemporaryError, match="AWS_PROFILE or AWS_SHARED_CREDENTIALS_FILE"):
         api.call("ListServices")
 
 
