@@ -13,7 +13,9 @@ from deployer.cli.names import who
 from deployer.errors import PermanentError, printable
 
 if TYPE_CHECKING:
+    from deployer.model.image import Image
     from deployer.rollouts.core import Core
+    from deployer.rollouts.ledger.approvals import Approval
 
 
 @click.command(short_help="Let the newest digest go out to SERVICE.")
@@ -39,13 +41,14 @@ def approve(service: str, digest: str | None, reason: str, as_json: bool) -> Non
     labels = ServiceLabels.parse(found.labels)
     if not labels.approve:
         raise PermanentError(f"{found.name} needs no approval: it has no label deployer.approve")
-    wanted = _wanted(core, found.id, digest)
+    image = _wanted(core, found.id, digest)
+    wanted = str(image.digest)
     now = datetime.now(UTC)
     word = approvals.Approval(who(), now.isoformat(timespec="seconds"), reason.strip())
     approvals.approve(core.target, found.name, wanted, word)
     given = approvals.of(core.target.ledger(), found.name).valid(wanted, now, labels.approve_within)
     missing = max(0, labels.approve - len(given))
-    task = None if missing else _send(found.name, word.by)
+    task = _send(found.name, image, word)
     told = {"service": found.name, "digest": wanted, "approved_by": given, "missing": missing, "task": task}
     if as_json:
         output.as_json(told)
@@ -58,8 +61,8 @@ def approve(service: str, digest: str | None, reason: str, as_json: bool) -> Non
     click.echo(printable(f"{found.name}: {wanted} approved by {word.by}; {more}"))
 
 
-def _wanted(core: Core, service: str, digest: str | None) -> str:
-    """Return the digest that waits for approval.
+def _wanted(core: Core, service: str, digest: str | None) -> Image:
+    """Return the image that waits for approval, with its digest.
 
     Raises:
         PermanentError: nothing does, or it is another one than the person means.
@@ -71,18 +74,22 @@ def _wanted(core: Core, service: str, digest: str | None) -> str:
     runs = look.service.image
     if runs is None:
         raise PermanentError(f"{look.service.name} runs no image")
-    wanted = newest(core, look, core.target.ledger())[1].digest
+    image, manifest = newest(core, look, core.target.ledger())
+    wanted = manifest.digest
     if digest and digest.removeprefix("@") != wanted:
         raise PermanentError(
             f"{look.service.name} waits with {wanted}, and not with {digest}: look at it first"
         )
     if wanted == runs.digest:
         raise PermanentError(f"{look.service.name} runs {wanted} already, the newest that it follows")
-    return wanted
+    return image.with_digest(wanted)
 
 
-def _send(service: str, by: str) -> str | None:
+def _send(service: str, image: Image, word: Approval) -> str | None:
+    """Have a worker note the act, and begin where nobody's word is missing any more."""
     from deployer.tasks import update_service
 
-    sent = update_service.apply_async((service,), {"deployment": {"by": "release", "who": by}})
+    told = {"by": "release", "act": "approve", "image": str(image), "who": word.by, "why": word.reason}
+    told = {name: text for name, text in told.items() if text}
+    sent = update_service.apply_async((service,), {"deployment": told})
     return getattr(sent, "id", None)

@@ -130,9 +130,17 @@ def hold_lines(found: Sequence[tuple[str | None, Hold]], width: int) -> tuple[Te
 @click.command()
 @options.service_argument(required=False)
 @click.option("--all", "everything", is_flag=True, help="End the freeze of all services.")
+@options.reason
 @options.waiting
 @plainly
-def release(service: str | None, everything: bool, wait: bool, timeout: float | None, as_json: bool) -> None:
+def release(
+    service: str | None,
+    everything: bool,
+    reason: str | None,
+    wait: bool,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
     """End a hold, and catch up with the newest push at once."""
     name = _one(service, everything)
     seconds = options.patience(wait, timeout)
@@ -141,7 +149,7 @@ def release(service: str | None, everything: bool, wait: bool, timeout: float | 
     if seconds is not None:
         follow.require_redis()
     released, was_held = _end(name)
-    told = [_release(found, held, was_held, name is None) for found, held in released]
+    told = [_release(found, held, was_held, name is None, reason) for found, held in released]
     _say(told, seconds, as_json, "nothing was frozen" if name is None and not was_held else None)
 
 
@@ -165,7 +173,9 @@ def _end(name: str | None) -> tuple[list[tuple[Service, str | None]], bool]:
     return [(one, str(held) if held else None) for one, held in zip(released, holds, strict=True)], was_held
 
 
-def _release(found: Any, held: str | None, was_held: bool, everything: bool) -> dict[str, Any]:
+def _release(
+    found: Any, held: str | None, was_held: bool, everything: bool, reason: str | None
+) -> dict[str, Any]:
     """Catch up with a service that nothing holds any more, and return what to say of it."""
     said: dict[str, Any] = {"service": found.name, "released": False, "held": None, "task": None}
     if held:
@@ -180,7 +190,8 @@ def _release(found: Any, held: str | None, was_held: bool, everything: bool) -> 
         return said | {"note": "was not held"}
     from deployer.tasks import update_service
 
-    sent = update_service.apply_async((found.name,), {"deployment": {"by": "release", "who": who()}})
+    told = {"by": "release", "who": who(), **({"why": reason} if reason else {})}
+    sent = update_service.apply_async((found.name,), {"deployment": told})
     return said | {"released": True, "task": getattr(sent, "id", None), "note": "released", "sent": sent}
 
 

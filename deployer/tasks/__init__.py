@@ -250,8 +250,8 @@ def refresh_credentials(self: Any, *, deployment: Mapping[str, Any] | None = Non
 
 def _advance(task: Any, service: str, request: Request, message: DeploymentMessage) -> dict[str, Any]:
     with about(event=request.event, task=request.deployment_id, service=service):
-        if message.is_first and not request.by_itself:
-            _audit(task.name, service, request)
+        if message.is_first and (request.trigger == "release" or not request.by_itself):
+            _audit(task.name, service, request, message)
         step = look(deployer(), service, request, message, reconcile_interval())
         if isinstance(step, Ended):
             return end(request.deployment_id, step.report, request, worker.told_ends(), notifier())
@@ -264,11 +264,13 @@ def _advance(task: Any, service: str, request: Request, message: DeploymentMessa
         raise send_back(task, step.message, step.seconds, why(step.reason)) from step.fault
 
 
-def _audit(name: str, service: str, request: Request) -> None:
+def _audit(name: str, service: str, request: Request, message: DeploymentMessage) -> None:
     """Write one line of JSON for what a person asked for; the name is as they have told it."""
-    asked = {"image": request.image, "force": request.force or None, "seen": request.seen}
+    image = request.image or message.image
+    asked = {"image": image, "force": request.force or None, "seen": request.seen}
+    own = "release" if request.trigger == "release" else name.rpartition(".")[2]
     told = {
-        "act": name.rpartition(".")[2],
+        "act": message.act or own,
         "service": service,
         "by": request.who,
         "reason": request.why,

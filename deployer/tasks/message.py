@@ -85,6 +85,7 @@ class DeploymentMessage(Message):
     seen: str | None = None  # the digest that the service ran when a person asked
     who: str | None = None  # the person, as the command line knows them
     why: str | None = None  # their reason
+    act: str | None = None  # what they did, if it was more than to ask for this; for the audit log
     service_id: str | None = None
     notify: str | None = None  # the service's label `deployer.notify`, for an end without the engine
     watch: RolloutMemory | None = None

@@ -11,7 +11,11 @@ def test_a_release_of_what_is_not_held_says_so(swarm, sent, call):
     call("hold", "web")
     assert call("release", "web").output == "web: released\n"
     assert call("release", "web").output == "web: was not held\n"
-    assert sent == [("update_service", "web", {"deployment": {"by": "release", "who": "alice@bastion"}})]
+    told = {"by": "release", "who": "alice@bastion"}
+    assert sent == [("update_service", "web", {"deployment": told})]
+    call("hold", "web")
+    call("release", "web", "--reason", "audit is over")
+    assert sent[1:] == [("update_service", "web", {"deployment": told | {"why": "audit is over"}})]
 
 
 def test_a_second_hold_says_what_it_replaces(swarm, call):

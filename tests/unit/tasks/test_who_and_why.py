@@ -61,6 +61,22 @@ def test_a_rollback_too_and_nothing_that_nobody_has_asked_for(worker, swarm, aud
     assert audited() == [{"act": "rollback_service", "service": "web", "by": "bob"}]
 
 
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ({"by": "release", "who": "bob"}, {"act": "release"}),
+        ({"by": "release", "who": "bob", "why": "over"}, {"act": "release", "reason": "over"}),
+        (
+            {"by": "release", "who": "bob", "act": "approve", "image": pinned(2)},
+            {"act": "approve", "image": pinned(2)},
+        ),
+    ],
+)
+def test_a_release_and_an_approval_too(worker, audited, body, line):
+    worker.run("update_service", "web", task_id="t", deployment=body)
+    assert audited() == [{"service": "web", "by": "bob", **line}]
+
+
 def test_history_shows_it():
     result = {"outcome": "updated", "reason": "1/1 running", "service": "web"}
     memory = {"deployment": {"who": "alice@bastion", "why": "hot fix"}}
