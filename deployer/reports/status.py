@@ -14,7 +14,7 @@ from deployer.reports.why import KINDS, Why, reasons
 from deployer.rollouts.core import Core
 from deployer.rollouts.fleet.survey import asked_once, newest, side_by_side
 from deployer.rollouts.ledger import Ledger
-from deployer.rollouts.ledger.slots import BAKE
+from deployer.rollouts.ledger.slots import owner_of_bake
 from deployer.rollouts.memory import known_failures
 
 NO_WORKER = Why("no-worker", "no worker answers, so nobody updates it (`celery -A deployer worker`)")
@@ -146,8 +146,8 @@ def _goes_back(look: Snapshot) -> bool:
 
 
 def _bakes(look: Snapshot, ledger: Ledger) -> bool:
-    owner = ledger.labels.get(BAKE + look.service.name, "").partition(" ")[0]
-    return bool(owner) and owner == look.service.state.task
+    converged, state = look.progress.phase is Phase.CONVERGED, look.service.state
+    return converged and bool(state.task) and owner_of_bake(ledger, look.service.name) == state.task
 
 
 def _last(look: Snapshot) -> Last | None:

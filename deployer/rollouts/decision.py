@@ -73,6 +73,7 @@ class Case:
     labels: ServiceLabels
     hold: str | None = None  # why it is held by command, alone or with all others
     after: Snapshot | None = None  # of the service that the label `deployer.after` names
+    after_bakes: bool = False  # its own roll-out is not over yet (label `deployer.bake`)
     after_failures: Collection[str] = ()  # digests that failed with that service
     failures: Mapping[str, str] = field(default_factory=dict)  # digests not to be tried again, and why
     remembered: Collection[str] = ()  # those of them that the ledger knows already

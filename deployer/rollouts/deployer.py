@@ -30,8 +30,7 @@ from deployer.rollouts.decision import Case, Skip, Stop, Update, Wait
 from deployer.rollouts.facts import case_of
 from deployer.rollouts.first import run_first
 from deployer.rollouts.follow import FIRST_LOOK, follow, looked
-from deployer.rollouts.ledger import approvals
-from deployer.rollouts.ledger.slots import BAKE, Observer, give_slot_back, keep_slot, slots_full, take_slot
+from deployer.rollouts.ledger import approvals, slots
 from deployer.rollouts.pace import Pace
 from deployer.rollouts.rollback import tried_before
 from deployer.rollouts.rules import APPROVAL, SETTLE, decide
@@ -57,7 +56,7 @@ class Deployer(Core):
     """
 
     pace: Pace = field(default_factory=Pace)
-    observer: Observer = field(default_factory=Observer)
+    observer: slots.Observer = field(default_factory=slots.Observer)
 
     def advance(self, name: str, request: Request, watch: RolloutMemory | None = None) -> Step:
         """Look at a service once and bring its deployment forward.
@@ -165,6 +164,8 @@ class Deployer(Core):
                 if request.rollback and snapshot.service.image:  # the labels may be gone before the next look
                     left = snapshot.service.image.digest
                     self.remember_failure(snapshot, left, "rolled back by hand")
+                if case.labels.bake and not request.rollback:  # also for the services that come after it
+                    slots.begin_bake(self.target, snapshot.service.name, request.deployment_id, self.observer)
                 self.write_noted(case, decision, credentials)
         except BaseException:
             self._give_slot_back(snapshot, request.deployment_id)
@@ -253,7 +254,7 @@ class Deployer(Core):
     def _waits_for_a_slot(self, case: Case) -> bool:
         width, waits = self.rules.max_rollouts, SLOT in case.request.waiting
         name = case.snapshot.service.name
-        return bool(width and waits and slots_full(self.target.ledger(), width, name, self.observer))
+        return bool(width and waits and slots.slots_full(self.target.ledger(), width, name, self.observer))
 
     def _no_slot(self) -> Wait:
         return Wait(f"{self.rules.max_rollouts} services roll already (DEPLOYER_MAX_ROLLOUTS)", SLOT)
@@ -263,23 +264,23 @@ class Deployer(Core):
             self._give_slot_back(snapshot, owner)
             return
         if self.rules.max_rollouts:
-            keep_slot(self.target, snapshot.service.name, owner, self.observer)
-        if step.watch and step.watch.baking_from is not None:
-            keep_slot(self.target, snapshot.service.name, owner, self.observer, BAKE)
+            slots.keep_slot(self.target, snapshot.service.name, owner, self.observer)
+        if names.BAKE in snapshot.service.labels and step.watch and not step.watch.going_back:
+            slots.keep_slot(self.target, snapshot.service.name, owner, self.observer, slots.BAKE)
 
     def _give_slot_back(self, snapshot: Snapshot, owner: str) -> None:
         if self.rules.max_rollouts:
-            give_slot_back(self.target, snapshot.service.name, owner)
+            slots.give_slot_back(self.target, snapshot.service.name, owner)
         if names.BAKE in snapshot.service.labels:
-            give_slot_back(self.target, snapshot.service.name, owner, BAKE)
+            slots.give_slot_back(self.target, snapshot.service.name, owner, slots.BAKE)
 
     def _take_slot(self, snapshot: Snapshot, request: Request) -> bool:
         width, name = self.rules.max_rollouts, snapshot.service.name
-        if slots_full(self.target.ledger(), width, name, self.observer):
+        if slots.slots_full(self.target.ledger(), width, name, self.observer):
             return False  # without reading all services
         services = self.target.services(keep=lambda s: s.rolls(snapshot.now, self._timeout(s)))
         rolling = {service.name for service in services}
-        return take_slot(self.target, name, request.deployment_id, rolling, width, self.observer)
+        return slots.take_slot(self.target, name, request.deployment_id, rolling, width, self.observer)
 
     def _timeout(self, service: Service) -> float:
         return ServiceLabels.parse(service.labels).timeout or self.rules.rollout_timeout

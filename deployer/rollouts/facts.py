@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from deployer.model.deployment import Request
 from deployer.model.snapshot import Snapshot
 from deployer.policies.labels import ServiceLabels
 from deployer.rollouts.decision import Case, Rules
 from deployer.rollouts.ledger import Ledger, approvals, trials
+from deployer.rollouts.ledger.slots import owner_of_bake
 from deployer.rollouts.memory import is_put_back, known_failures
 
 
@@ -31,6 +34,7 @@ def case_of(
         labels,
         str(hold) if hold else None,
         after,
+        bool(after and _bakes(after, ledger, rules)),
         theirs,
         failures,
         kept,
@@ -38,3 +42,17 @@ def case_of(
         approvals=approvals.of(ledger, service.name),
         put_back=is_put_back(service, kept),
     )
+
+
+def _bakes(first: Snapshot, ledger: Ledger, rules: Rules) -> bool:
+    """Return whether the roll-out of a service that goes first has yet to end its bake.
+
+    What a dead deployment has left in the ledger counts no longer than a roll-out and its bake can last.
+    """
+    service, state = first.service, first.service.state
+    if not first.ours or state.by == "rollback" or not state.at:
+        return False
+    labels = ServiceLabels.parse(service.labels)
+    limit = labels.bake + (labels.timeout or rules.rollout_timeout) + first.progress.patience
+    until = datetime.fromisoformat(state.at) + timedelta(seconds=limit)
+    return owner_of_bake(ledger, service.name) == state.task and first.now < until

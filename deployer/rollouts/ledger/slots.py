@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from deployer.rollouts.ledger.book import Ledger, Store, amend, replaced
 
 SLOT = "deployer.slot."
-BAKE = "deployer.baking."  # of a service whose roll-out bakes; the same lease, and no limit
+BAKE = "deployer.baking."  # of a service whose roll-out is to bake; the same lease, and no limit
 LEASE = 90.0  # seconds; a live deployment is looked at, and renews its slot, at least every 15 s
 RENEW = 20.0  # seconds in which a process does not renew what it has written itself
 
@@ -109,6 +109,17 @@ def keep_slot(store: Store, service: str, owner: str, observer: Observer, kind: 
         return replaced(ledger, {key: observer.value(key, owner)})
 
     amend(store, change)
+
+
+def begin_bake(store: Store, service: str, owner: str, observer: Observer) -> None:
+    """Note before its write that a roll-out is to bake, also in the place of an older one of the service."""
+    key = BAKE + service
+    amend(store, lambda ledger: replaced(ledger, {key: observer.value(key, owner)}))
+
+
+def owner_of_bake(ledger: Ledger, service: str) -> str:
+    """Return the deployment of a service that is to bake, or bakes; nothing if there is none."""
+    return ledger.labels.get(BAKE + service, "").partition(" ")[0]
 
 
 def give_slot_back(store: Store, service: str, owner: str, kind: str = SLOT) -> None:

@@ -95,6 +95,8 @@ def _comes_after_another(found: Found) -> Stop | None:
             return Wait(f"{other.name} goes first", "after")
     if not _stands(after):
         return Wait(f"{other.name} goes first, and is {after.progress.phase}", "after")
+    if case.after_bakes:
+        return Wait(f"{other.name} goes first, and bakes", "after", patient=True)
     return None
 
 
