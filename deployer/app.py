@@ -108,7 +108,7 @@ def refresh_interval() -> timedelta:
 def registries() -> Registries:
     """Return the credentials for registries, one cache for the process."""
     settings = load()
-    return Registries(settings.assume_roles, settings.named_logins)
+    return Registries(settings.assume_roles, settings.named_logins, cosign_keys=settings.cosign_keys)
 
 
 @lru_cache(maxsize=1)
@@ -149,6 +149,7 @@ def deployer() -> Deployer:
         settle=settings.settle,
         max_rollouts=settings.max_rollouts,
         allow_repositories=settings.allow_repositories,
+        verify=settings.verify,
     )
     return Deployer(target, registries(), rules, pace=Pace(rate(settings.rate_limit or "")))
 

@@ -11,7 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from deployer.errors import NotFoundError
+from deployer.model.evidence import Scan, Scanned, Unproved
 from deployer.model.image import Image
+from deployer.policies.proofs import Verify
 from deployer.policies.ranking import Tag
 from deployer.rollouts.ports import Credentials
 from deployer.targets.swarm.memory import MemoryEngine, Operator, service_spec
@@ -32,6 +34,10 @@ class FakeSwarm(SwarmTarget):
         super().__init__(engine or MemoryEngine())
         self.digests = self.engine.digests  # "repository:tag" to digest
         self.pushed: dict[tuple[str, str], datetime] = {}  # (repository, digest) to its first push
+        self.signed: set[tuple[str | None, str]] = (
+            set()
+        )  # (digest, `cosign:key`, `aws-signer` or with a profile)
+        self.scans: dict[str, Scan] = {}  # by digest
         self.writes = self.engine.written  # (service, image) of every write
 
     # -- what a test does --------------------------------------------------------------------------
@@ -133,6 +139,19 @@ class FakeSwarm(SwarmTarget):
         if not found:
             raise NotFoundError(f"the registry has no {image.name}")
         return found
+
+    def unproved(self, image: Image, verify: Verify, login: str | None = None) -> Unproved | None:
+        """Return why a signature is not proved: `signed` has no such digest and signer."""
+        del login
+        names = verify.names or ("",)
+        if any((image.digest, f"{verify.by}:{name}".rstrip(":")) in self.signed for name in names):
+            return None
+        return Unproved(f"{verify} has not signed it")
+
+    def scan(self, image: Image, login: str | None = None) -> Scan:
+        """Return the scan that a test has put into `scans`, by digest; without one it has not begun."""
+        del login
+        return self.scans.get(image.digest or "", Scan(Scanned.RUNNING, reason="it has not been scanned yet"))
 
     def renew(self, image: Image) -> None:
         """Do nothing: tokens do not age here."""

@@ -67,6 +67,8 @@ resource "aws_iam_policy" "worker_policy" {
         Action = [
           "ecr:BatchCheckLayerAvailability",
           "ecr:BatchGetImage",
+          "ecr:DescribeImageScanFindings",
+          "ecr:DescribeImageSigningStatus",
           "ecr:DescribeImages",
           "ecr:GetDownloadUrlForLayer",
           "ecr:ListImages",

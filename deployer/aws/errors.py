@@ -39,6 +39,7 @@ EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 STALE = {"ConditionalCheckFailedException", "TransactionConflictException"}
 MISSING = {
     "RepositoryNotFoundException",
+    "ImageNotFoundException",
     "QueueDoesNotExist",
     "NonExistentQueue",
     "ResourceNotFoundException",

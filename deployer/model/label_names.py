@@ -19,6 +19,8 @@ RUN_JOB = "deployer.run-job"
 APPROVE = "deployer.approve"
 APPROVE_WITHIN = "deployer.approve-within"
 MIN_AGE = "deployer.min-age"
+VERIFY = "deployer.verify"
+SCAN = "deployer.scan"
 BAKE = "deployer.bake"
 LOGIN = "deployer.login"
 HOLD = "deployer.hold"
@@ -53,6 +55,8 @@ MEANINGS = {
     ),
     APPROVE_WITHIN: ("<duration>", "how long an approval is good for; 7d if it is not set"),
     MIN_AGE: ("<duration>", "start no roll-out of a digest that was pushed more recently than that"),
+    VERIFY: ("<who>", "start no roll-out of an image that is not signed: `cosign:<key>`, `aws-signer`"),
+    SCAN: ("critical:0,high:5", "start no roll-out of an image in which ECR's scan has found more"),
     BAKE: ("<duration>", "after it has converged, tasks must stay up for so long, else it goes back"),
     LOGIN: ("<name>", "the login of `DEPLOYER_LOGINS` for its registry"),
     HOLD: ("<reason>", "record pushes but deploy nothing"),

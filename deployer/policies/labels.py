@@ -17,6 +17,7 @@ from deployer.model import label_names as names
 from deployer.model.image import Image
 from deployer.model.service import STATE_PREFIX, LabelError, Service
 from deployer.model.suggest import did_you_mean
+from deployer.policies.proofs import Findings, Verify
 from deployer.policies.tag_policy import Kind, Policy
 from deployer.policies.values import DAY, FALSE, TRUE, parse_duration, parse_flag
 from deployer.policies.window import Window
@@ -54,6 +55,8 @@ class ServiceLabels:
     approve: int = 0  # people who have to approve a digest first
     approve_within: float = APPROVE_WITHIN  # seconds that an approval is good for
     min_age: float = 0.0  # seconds
+    verify: Verify | None = None  # who has to have signed an image
+    scan: Findings | None = None  # that a scan may have at most
     bake: float = 0.0  # seconds for which tasks must stay up
     problem: str | None = None  # why updates are off: every label that cannot be understood
 
@@ -110,6 +113,8 @@ def _parsed(ours: tuple[tuple[str, str], ...], filter_label: str) -> ServiceLabe
         approve_within=reader.read(names.APPROVE_WITHIN, _within) or APPROVE_WITHIN,
         bake=reader.seconds(names.BAKE, 0) or 0.0,
         min_age=reader.read(names.MIN_AGE, _age) or 0.0,
+        verify=reader.read(names.VERIFY, Verify.parse),
+        scan=reader.read(names.SCAN, Findings.parse),
         problem="; ".join(reader.problems) or None,
     )
 

@@ -1,7 +1,7 @@
-"""Credentials for registries, and the tags of their repositories.
+"""Credentials for registries, the tags of their repositories, and what they can prove of an image.
 
-ECR's tokens come from AWS, other logins from a setting or the Docker configuration. The only module that
-speaks to ECR. The engine is asked which digest a tag means, with the credentials from
+ECR's tokens come from AWS, other logins from a setting or the Docker configuration. Only it and
+`ecr_proofs` speak to ECR. The engine is asked which digest a tag means, with the credentials from
 here, so that what is proved good is what the nodes will use.
 """
 
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 
 from deployer.aws.accounts import Accounts, Role
 from deployer.errors import AccessDeniedError, PermanentError
+from deployer.model.evidence import Scan, Scanned, Unproved
 from deployer.model.image import IMAGE_CONFIGS, EcrRegistry, Image
+from deployer.policies.proofs import AWS_SIGNER, COSIGN, Verify
 from deployer.policies.ranking import Tag
 from deployer.rollouts.ports import Credentials
 
@@ -52,6 +54,7 @@ class Registries:
         roles: to assume for ECR, at most one for each AWS account.
         logins: host, user name and password by the name that the label `deployer.login` chooses.
         clock: the time, with its zone.
+        cosign_keys: public keys by the name that `deployer.verify` has.
     """
 
     def __init__(
@@ -59,7 +62,9 @@ class Registries:
         roles: Sequence[Role] = (),
         logins: Mapping[str, tuple[str, str, str]] = MappingProxyType({}),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        cosign_keys: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self._cosign_keys = cosign_keys
         self._clock = clock
         self._accounts = Accounts(roles, clock)
         self._logins = logins
@@ -121,6 +126,43 @@ class Registries:
                 raise AccessDeniedError(
                     f"{denied}; its registry refuses the list too (ecr:ListImages)"
                 ) from denied
+
+    def unproved(self, image: Image, verify: Verify, login: str | None = None) -> Unproved | None:
+        """Return why an image's signature is not proved; None if it is.
+
+        Args:
+            image: with its digest.
+            verify: who has to have signed it.
+            login: as for `credentials`.
+
+        Raises:
+            TemporaryError, AccessDeniedError, NotFoundError, PermanentError: as of `tags`.
+        """
+        if verify.by == COSIGN:
+            from deployer.registries import cosign  # `requests` and `cryptography`, which few need
+
+            return cosign.unproved(image, self.credentials(image, login), self._cosign_keys, verify.names)
+        if image.ecr is None:
+            return Unproved(f"{AWS_SIGNER} is of ECR, and {image.host} is another registry", for_good=True)
+        from deployer.registries import ecr_proofs
+
+        return ecr_proofs.unsigned(self._accounts, image.ecr, image, verify)
+
+    def scan(self, image: Image, login: str | None = None) -> Scan:
+        """Return what ECR's scans of an image, with its digest, have found.
+
+        Raises:
+            TemporaryError, AccessDeniedError, NotFoundError, PermanentError: as of `tags`.
+        """
+        if image.ecr is None:
+            return Scan(
+                Scanned.IMPOSSIBLE, reason=f"only ECR scans images, and {image.host} is another registry"
+            )
+        from deployer.registries import ecr_proofs
+        from deployer.registries.manifests import children_of
+
+        digests = children_of(image, self.credentials(image, login))
+        return ecr_proofs.scan(self._accounts, image.ecr, image, digests)
 
     def renew(self, image: Image) -> None:
         """Fetch a fresh token for the image's registry; after an error the former one stays.

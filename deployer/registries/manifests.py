@@ -81,6 +81,26 @@ class Manifests:
                 self._known.popitem(last=False)
 
 
+def children_of(image: Image, credentials: Credentials | None) -> list[str]:
+    """Return the digests of the manifests of all platforms of an image; its own if it is for one.
+
+    Args:
+        image: with its digest.
+        credentials: for its registry; None for an anonymous request.
+
+    Raises:
+        NotFoundError, AccessDeniedError, TemporaryError, PermanentError: as of `Manifests`.
+    """
+    digest = image.digest or ""
+    name = f"{image.repository}@{digest}"
+    with Conversation(image, credentials, name, f"image {name}") as registry:
+        children = registry.json(registry.ask(f"manifests/{digest}", ACCEPT).body).get("manifests")
+    if not isinstance(children, list):
+        return [digest]
+    named = (str(child["digest"]) for child in children if isinstance(child, dict) and list(_named([child])))
+    return [one for one in named if _DIGEST.fullmatch(one)]
+
+
 def _platforms_of(registry: Conversation, manifest: Mapping[str, Any], name: str) -> Platforms:
     children = manifest.get("manifests")
     if isinstance(children, list):

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from deployer.model.deployment import Outcome, Request
+from deployer.model.evidence import Scan, Unproved
 from deployer.model.image import Image
 from deployer.model.service import Manifest, State
 from deployer.model.snapshot import Snapshot
 from deployer.policies.labels import ServiceLabels
+from deployer.policies.proofs import Verify
 from deployer.rollouts.ledger.approvals import Approvals
 from deployer.rollouts.ledger.trials import Trial
 
@@ -25,6 +27,7 @@ class Rules:
     settle: float = 0.0  # seconds
     max_rollouts: int = 0  # services of the whole Swarm; 0 for no limit
     allow_repositories: Sequence[str] = ()  # globs of repositories with their host
+    verify: Verify | None = None  # who has to have signed every image
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,16 @@ class Found:
     wanted: Image
     manifest: Manifest
     pushed_at: datetime | None = None  # as the registry says, where a label asks for it
+    unproved: Unproved | None = None  # why its signature is not proved, where one is demanded
+    scan: Scan | None = None  # where a label asks for it
 
     @property
     def target(self) -> Image:
         """Return the wanted image with the digest that it has now."""
         return self.wanted.with_digest(self.manifest.digest)
+
+    @property
+    def has_run(self) -> bool:
+        """Return whether it leads to what the service has run: its way back, or a restart of its digest."""
+        image = self.case.snapshot.service.image
+        return self.case.request.rollback or (image is not None and image.digest == self.manifest.digest)

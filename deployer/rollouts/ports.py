@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from deployer.model.evidence import Scan, Unproved
 from deployer.model.image import Image
 from deployer.model.service import Manifest, Service, State
 from deployer.model.snapshot import Snapshot
+from deployer.policies.proofs import Verify
 from deployer.policies.ranking import Tag
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.prejob import Done, Failed, Running
@@ -79,6 +81,12 @@ class Registry(Protocol):
 
     def tags(self, image: Image, login: str | None = None) -> Sequence[Tag]:
         """Return all tags of an image's repository, in no order; raise NotFoundError if it is missing."""
+
+    def unproved(self, image: Image, verify: Verify, login: str | None = None) -> Unproved | None:
+        """Return why the signature of an image (with its digest) is not proved; None if it is."""
+
+    def scan(self, image: Image, login: str | None = None) -> Scan:
+        """Return what scans of an image (with its digest) have found."""
 
     def renew(self, image: Image) -> None:
         """Have a fresh token for an image's registry; on an error the one that there is stays."""

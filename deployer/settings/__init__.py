@@ -19,6 +19,7 @@ from deployer.aws.accounts import Role, roles
 from deployer.aws.sqs import LONGEST_POLL
 from deployer.errors import SettingsError
 from deployer.model.suggest import did_you_mean
+from deployer.policies.proofs import Verify
 from deployer.policies.values import Choice, parse_address, parse_flag, parse_rate
 from deployer.registries.logins import parse_logins
 from deployer.settings import values
@@ -61,7 +62,7 @@ class Settings(BaseSettings):
     )
     accept_events: Annotated[tuple[values.Extra, ...], NoDecode, values.text_by(values.extra)] = Field(
         (),
-        description="further kinds of event that count as a push: `replication`, `pull-through-cache`",
+        description="further kinds of event that count: `replication`, `pull-through-cache`, `scan`",
     )
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"],
@@ -114,6 +115,16 @@ class Settings(BaseSettings):
         (),
         description="repositories, as `host/path` with `*` and `?`, that a service may be moved to by an "
         "update with `allow_repository_change`; none if empty",
+    )
+    verify: Annotated[Verify | None, NoDecode, values.text_by(Verify.parse)] = Field(
+        None,
+        description="who has to have signed every image before its roll-out begins, `cosign:<key>` or "
+        "`aws-signer`, beside what the label `deployer.verify` demands",
+    )
+    cosign_keys: Annotated[dict[str, str], NoDecode, values.text_by(values.cosign_keys)] = Field(
+        default_factory=dict,
+        description="public keys by name, `release=/run/secrets/cosign.pub`, separated by white space, for "
+        "`cosign:release`",
     )
     assume_roles: Annotated[tuple[Role, ...], NoDecode, values.text_by(roles)] = Field(
         (),

@@ -71,6 +71,23 @@ def hook_secrets(text: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
+_KEY = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,64})=(?P<key>/\S+|[A-Za-z0-9+/]+={0,2})")
+
+
+def cosign_keys(text: str) -> dict[str, str]:
+    """Read public keys by name: `release=/run/secrets/cosign.pub`, or a PEM's base64 text in one line."""
+    found = {}
+    for word in text.split():
+        match = _KEY.fullmatch(word.strip(","))
+        if not match or match["name"] in found:
+            raise ValueError(
+                "it may be `name=path` of a public key in PEM (or `name=` and its base64 lines in one), each "
+                "name once, such as release=/run/secrets/cosign.pub"
+            )
+        found[match["name"]] = match["key"]
+    return found
+
+
 def networks(words: tuple[str, ...]) -> tuple[str, ...]:
     """Check addresses and networks."""
     for word in words:
@@ -118,7 +135,7 @@ def filter_label(text: str) -> str:
 
 
 Words = Annotated[tuple[str, ...], NoDecode, text_by(_split_words)]
-Extra = Literal["replication", "pull-through-cache"]
+Extra = Literal["replication", "pull-through-cache", "scan"]
 POLL_WAIT = text_by(Count(1, LONGEST_POLL))
 MAX_ROLLOUTS = text_by(Count(0, 10_000))
 WEBHOOK_RATE = text_by(Count(1, 1_000_000))
@@ -126,7 +143,7 @@ ROLLOUT_TIMEOUT = text_by(Duration(5))
 SETTLE = text_by(Duration(0))
 RECONCILE_INTERVAL = text_by(Duration(10, zero=True))
 CREDENTIALS_MAX_AGE = text_by(Duration(600, 39_600, zero=True))  # ECR's tokens live for twelve hours
-_EXTRA = Choice(("replication", "pull-through-cache"))
+_EXTRA = Choice(("replication", "pull-through-cache", "scan"))
 
 
 def extra(text: str) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from deployer.tasks.fan_out import begin_deployments
 from deployer.tasks.message import DeploymentMessage, Message, PartMessage, describe, task_id
 from deployer.tasks.rollout import PATIENCE, Ended, look
 from deployer.triggers import events
-from deployer.triggers.forms import OPT_IN_KINDS
+from deployer.triggers.forms import EVERY_KIND
 from deployer.triggers.verdict import Deploy
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def image_pushed(
         The event's id and image, and the names of the services with their task ids.
     """
     # The bridge has decided already which kinds of event count as a push here.
-    pushed = events.parse(event, accept=OPT_IN_KINDS)
+    pushed = events.parse(event, accept=EVERY_KIND)
     if not isinstance(pushed, Deploy):
         log.warning("image_pushed was given an event that is no push: %s %s", pushed.reason, pushed.detail)
         return {"outcome": Outcome.IGNORED, "reason": pushed.reason}

@@ -33,7 +33,9 @@ def begin_deployments(pushed: Deploy, message: PartMessage) -> dict[str, Any]:
     Raises:
         DeployerError: the engine does not answer or refuses, or SQS has not taken a task; try again later.
     """
-    services = deployer().target.services(*message.services, keep=lambda s: concerns(s, pushed.image))
+    services = deployer().target.services(
+        *message.services, keep=lambda s: any(concerns(s, image) for image in pushed.images)
+    )
     if not message.services:
         log.info("Push of %s is followed by %d services: %s", pushed.image, len(services), _some(services))
         batch.remember(deployer(), services, [_request_of(pushed, service) for service in services])

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deployer.model.deployment import Again, Request, RolloutMemory
 from deployer.triggers import events
-from deployer.triggers.forms import OPT_IN_KINDS
+from deployer.triggers.forms import EVERY_KIND
 from deployer.triggers.verdict import Deploy
 
 log = logging.getLogger(__name__)
@@ -156,7 +156,7 @@ def describe(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str]:
     """Return the subject of a task and its origin, for people who read monitors."""
     subject = args[0] if args else kwargs.get("service") or kwargs.get("event") or ""
     if isinstance(subject, Mapping):
-        pushed = events.parse(subject, accept=OPT_IN_KINDS)
+        pushed = events.parse(subject, accept=EVERY_KIND)
         if isinstance(pushed, Deploy):
             return f"push of {pushed.image}@{pushed.digest}", f"event {pushed.id}"
         return "no push", ""

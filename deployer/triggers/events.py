@@ -56,7 +56,8 @@ def parse(
         # first: two pushes that tell neither time nor id differ in when the queue took them.
         event["time"] = pushed_at.isoformat()
         event["id"] = _id(event)
-        return Deploy(image, digest, event["id"], pushed_at, push.kind, event)
+        others = (image.with_tag(tag) for tag in push.others if isinstance(tag, str) and is_tag(tag))
+        return Deploy(image, digest, event["id"], pushed_at, push.kind, event, tuple(others))
     except UnreadableError as fault:
         return Reject(fault.reason, fault.detail)
     except NoPushError as stop:

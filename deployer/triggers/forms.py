@@ -17,9 +17,12 @@ from deployer.model.image import Image
 from deployer.triggers.envelope import quote
 from deployer.triggers.verdict import Ignore, NoPushError, Reject
 
-REPLICATION, PULL_THROUGH_CACHE = "replication", "pull-through-cache"
+REPLICATION, PULL_THROUGH_CACHE, SCAN = "replication", "pull-through-cache", "scan"
 OPT_IN_KINDS = frozenset({REPLICATION, PULL_THROUGH_CACHE})
 """The kinds that are deployed only where DEPLOYER_ACCEPT_EVENTS names them."""
+
+EVERY_KIND = OPT_IN_KINDS | {SCAN}
+"""What DEPLOYER_ACCEPT_EVENTS may name: the end of a scan too, which is no push but a hint like one."""
 
 WEBHOOK = "deployer.webhook"
 """The source of an event that our webhook has made: its detail names the image in full."""
@@ -37,6 +40,7 @@ class RawPush:
     digest: object
     artifact: object = None  # the media type of the manifest's config
     host: str | None = None  # of a registry that is not named by account and region
+    others: tuple[object, ...] = ()  # further tags of the same image
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ _FORMS = (
     _Form("ECR Image Action", "push", "PUSH", "result"),
     _Form("ECR Replication Action", REPLICATION, "REPLICATE", "result"),
     _Form("ECR Pull Through Cache Action", PULL_THROUGH_CACHE, None, "sync-status"),
+    _Form("ECR Image Scan", SCAN, None, "scan-status"),
 )
 
 
@@ -72,7 +77,7 @@ def read(event: dict[str, Any], accept: Collection[str]) -> RawPush:
     if detail_type == "AWS API Call via CloudTrail":
         return _cloudtrail(event, _object(event.get("detail"), "detail"))
     for form in _FORMS:
-        if detail_type == form.detail_type:
+        if detail_type == form.detail_type and (form.kind != SCAN or SCAN in accept):
             return _eventbridge(event, _object(event.get("detail"), "detail"), form, accept)
     raise NoPushError(Ignore("detail-type", quote(detail_type)))
 
@@ -83,18 +88,21 @@ def _eventbridge(
     action, result = detail.get("action-type"), detail.get(form.result)
     if action != form.action:
         raise NoPushError(Ignore("action-not-push", quote(action)))
-    if result != "SUCCESS":
+    if result != ("COMPLETE" if form.kind == SCAN else "SUCCESS"):
         raise NoPushError(Ignore("result-not-success", quote(result)))
     if form.kind in OPT_IN_KINDS and form.kind not in accept:
         raise NoPushError(Ignore("not in DEPLOYER_ACCEPT_EVENTS", form.kind))
+    tags = detail.get("image-tags")  # of a scan: all that the image has
+    first, *others = tags if isinstance(tags, list) and tags else [detail.get("image-tag")]
     return RawPush(
         form.kind,
         event.get("account"),
         event.get("region"),
         detail.get("repository-name"),
-        detail.get("image-tag"),
+        first,
         detail.get("image-digest"),
         detail.get("artifact-media-type"),
+        others=tuple(others),
     )
 
 

@@ -21,8 +21,14 @@ class Deploy:
     digest: str | None  # a hint: only the registry knows what the tag means now
     id: str  # the same in every delivery of one event
     pushed_at: datetime  # UTC, never later than the message was sent
-    kind: str  # push, cloudtrail, cloudevents, webhook, replication or pull-through-cache
+    kind: str  # push, cloudtrail, cloudevents, webhook, replication, pull-through-cache or scan
     event: dict[str, Any]
+    others: tuple[Image, ...] = ()  # the same image under its further tags
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """Return the image under each of its tags."""
+        return (self.image, *self.others)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ def play(seed: int, acts: Sequence[Act], days: float = 1.0) -> World:
     Raises:
         BrokenError: an invariant does not hold.
     """
-    world = Stage(random.Random(seed), gated=seed % 7 == 3, bakes=seed % 7 == 5)
+    gates = seed % 7
+    world = Stage(random.Random(seed), gated=gates == 3, bakes=gates == 5, signed=gates == 1)
     world.engine.cluster.history_limit = 1 if seed % 5 == 4 else 5
     try:
         _play(world, list(acts), days)
@@ -86,17 +87,22 @@ def _play(world: Stage, todo: list[Act], days: float) -> None:
 class Stage(World):
     """The world with its three services, and everything that people do to them."""
 
-    def __init__(self, chance: random.Random, gated: bool = False, bakes: bool = False) -> None:
+    def __init__(
+        self, chance: random.Random, gated: bool = False, bakes: bool = False, signed: bool = False
+    ) -> None:
         super().__init__(chance)
         self.calmed = False
         self.bakes = {"deployer.bake": "5m"} if bakes else {}
         self.oracle.gated = {"web"} if gated else set()
+        self.oracle.proved = {"web", "ver"} if signed else set()
         for tag in ("latest", "1.0.0"):
-            self.push(tag, crashing=False, lost=True)
+            self.signed.add(self.push(tag, crashing=False, lost=True))
         actions = ["pause", "rollback", "continue"]
         self.create("web", "latest", self.gates("web"), chance.choice(actions))
         self.create("api", "latest", {"deployer.after": "web", **self.bakes}, chance.choice(actions))
-        self.create("ver", "1.0.0", {"deployer.policy": "semver:*", **self.bakes}, chance.choice(actions))
+        self.create(
+            "ver", "1.0.0", {"deployer.policy": "semver:*", **self.gates("ver")}, chance.choice(actions)
+        )
         self.engine.timeline.advance(30)
 
     # -- acts --------------------------------------------------------------------------------------
@@ -127,7 +133,9 @@ class Stage(World):
 
     def gates(self, name: str) -> dict[str, str]:
         """Return the labels of the gates of a service."""
-        return {**self.bakes, **({"deployer.approve": "1"} if name in self.oracle.gated else {})}
+        approve = {"deployer.approve": "1"} if name in self.oracle.gated else {}
+        verify = {"deployer.verify": "cosign:release"} if name in self.oracle.proved else {}
+        return {**self.bakes, **approve, **verify}
 
     def calm(self) -> None:
         """Let people release what they hold, and nodes come back."""
@@ -172,7 +180,18 @@ def _push(world: Stage, name: str, chance: random.Random) -> str:
         tag = f"{chance.randint(1, 2)}.{chance.randint(0, 3)}.{chance.randint(0, 9)}"
     else:
         tag = "latest"
-    return f"{tag} {world.push(tag, bad, lost)[-4:]} {'(broken)' * bad} {'(no event)' * lost}"
+    digest, signed = world.push(tag, bad, lost), chance.random() < 0.6
+    if signed:
+        world.signed.add(digest)
+    unsigned = "(not signed)" * (bool(world.oracle.proved) and not signed)
+    return f"{tag} {digest[-4:]} {'(broken)' * bad} {'(no event)' * lost} {unsigned}"
+
+
+def _sign(world: Stage, name: str, chance: random.Random) -> str:
+    digest = world.meant(name)
+    if digest:
+        world.signed.add(digest)
+    return digest[-4:] if digest else ""
 
 
 def _env(world: Stage, name: str, chance: random.Random) -> str:
@@ -291,5 +310,6 @@ ACTS: dict[str, Callable[[Stage, str, random.Random], str | None]] = {
     "deployer update": _update,
     "node": _node,
     "event again": _late_event,
+    "sign": _sign,
 }
-KINDS = [*ACTS, "push", "push", "push", "push"]
+KINDS = [*(kind for kind in ACTS if kind != "sign"), "push", "push", "push", "push"]

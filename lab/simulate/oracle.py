@@ -38,6 +38,7 @@ class Oracle:
         self.open: set[str] = set()
         self.gated: set[str] = set()  # services whose digests people have to approve
         self.approved: set[str] = set()
+        self.proved: set[str] = set()  # services whose images have to be signed
 
     # -- what operators do
 
@@ -100,6 +101,8 @@ class Oracle:
         runs = service.image.digest if service.image else None
         if not goes_back and name in self.gated and digest not in self.approved | {runs}:
             raise BrokenError(f"{name}: {digest[-4:]} is written, and nobody has approved it ({by})")
+        if not goes_back and name in self.proved and digest not in world.signed | {runs}:
+            raise BrokenError(f"{name}: {digest[-4:]} is written, and nobody has signed it ({by})")
         if not change.force and service.image_text == str(change.image):
             raise BrokenError(f"{name} is written to without need: {change.image}")
 

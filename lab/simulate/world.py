@@ -12,9 +12,11 @@ from typing import Any
 
 from deployer.errors import DeployerError
 from deployer.model.deployment import Again, Outcome, Report, Request
+from deployer.model.evidence import Unproved
 from deployer.model.image import Image
 from deployer.model.service import Manifest, Service
 from deployer.policies.labels import concerns
+from deployer.policies.proofs import Verify
 from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.fleet import renewal, survey
@@ -98,6 +100,12 @@ class Port(FakeSwarm):
         self.world.oracle.wrote(service, change, self.request)
         self._step()
 
+    def unproved(self, image: Image, verify: Verify, login: str | None = None) -> Unproved | None:
+        """Tell whether an image is signed."""
+        del login
+        self._step()
+        return None if image.digest in self.world.signed else Unproved(f"{verify} has not signed it")
+
     def credentials(self, image: Image, login: str | None = None) -> Credentials | None:
         """Return credentials for any registry."""
         del login
@@ -118,6 +126,7 @@ class World:
             settle=chance.choice([0.0, 0.0, 60.0]),
         )
         self.skews = [chance.choice([0.0, 0.0, 240.0, -240.0]) for _ in range(3)]
+        self.signed: set[str | None] = set()  # digests
         self.observers = [self._observer() for _ in self.skews]
         self.queue: list[Message] = []
         self.order = itertools.count()

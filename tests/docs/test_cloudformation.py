@@ -43,6 +43,8 @@ ASKED = {
 EXPLAINED = {
     "Worker": {
         **dict.fromkeys(PULLS, "the engine looks at manifests, and nodes pull, with the worker's token"),
+        "ecr:DescribeImageScanFindings": "label deployer.scan",
+        "ecr:DescribeImageSigningStatus": "label deployer.verify=aws-signer",
         "ecr:ListImages": "the tags of a repository in the registry's own protocol, without DescribeImages",
     }
 }
@@ -54,6 +56,7 @@ IN_SOURCE = {
     "settling": {"sqs:DeleteMessage", "sqs:ChangeMessageVisibility"},
     "queue": {"sqs:SendMessageBatch"},
     "credentials": {"ecr:GetAuthorizationToken", "ecr:DescribeImages"},
+    "ecr_proofs": {"ecr:DescribeImageScanFindings", "ecr:DescribeImageSigningStatus"},
     "accounts": {"sts:AssumeRole"},  # only where DEPLOYER_ASSUME_ROLES names a role, which must let us
     "doctor": {"sts:GetCallerIdentity"},
     "queue_checks": {

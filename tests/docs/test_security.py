@@ -285,6 +285,8 @@ def test_no_part_may_write_to_a_registry_or_set_up_queues():
     assert {action for action in may if action.startswith("ecr:")} == {
         "ecr:BatchCheckLayerAvailability",
         "ecr:BatchGetImage",
+        "ecr:DescribeImageScanFindings",
+        "ecr:DescribeImageSigningStatus",
         "ecr:DescribeImages",
         "ecr:GetAuthorizationToken",
         "ecr:GetDownloadUrlForLayer",

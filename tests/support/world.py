@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from deployer.errors import NotFoundError
 from deployer.model.deployment import Report, Request
+from deployer.model.evidence import Scan, Scanned, Unproved
 from deployer.model.image import Image
 from deployer.policies.ranking import Tag
 from deployer.rollouts.decision import Rules
@@ -35,6 +36,7 @@ class World(SwarmTarget):
         self.lists_digests = True
         self.pushed = {}  # by digest, where the registry tells when
         self.tells_age = False
+        self.signed, self.scans, self.asked = set(), {}, []  # (digest, key), by digest, what was asked
         self.deployer = self.worker()
 
     def worker(self, skew: float = 0.0) -> Deployer:
@@ -119,6 +121,15 @@ class World(SwarmTarget):
         found = [(one.tag, value) for one, value in every.items() if one.same_repository(image)]
         age = self.pushed.get if self.tells_age else lambda _: None
         return [Tag(tag, age(value), value if self.lists_digests else None) for tag, value in found]
+
+    def unproved(self, image, verify, login=None):
+        self.asked.append(f"signature {image.digest[-1]}")
+        good = any((image.digest, name) in self.signed for name in verify.names)
+        return None if good else Unproved(f"{verify} has not signed it")
+
+    def scan(self, image, login=None):
+        self.asked.append(f"scan {image.digest[-1]}")
+        return self.scans.get(image.digest, Scan(Scanned.RUNNING, reason="ECR has not scanned it yet"))
 
     def renew(self, image):
         pass

@@ -127,8 +127,8 @@ def test_a_secret_is_not_printed(load):
          "such as 9808 or 127.0.0.1:9808")),
         ("FILTER_LABEL", "=x", ("DEPLOYER_FILTER_LABEL='=x': it may be a label's name, or name=value, such as "
          "deployed-by=deployer")),
-        ("ACCEPT_EVENTS", "everything", ("DEPLOYER_ACCEPT_EVENTS='everything': it may be replication or "
-         "pull-through-cache")),
+        ("ACCEPT_EVENTS", "everything", ("DEPLOYER_ACCEPT_EVENTS='everything': it may be replication, "
+         "pull-through-cache or scan")),
         ("WEBHOOK_PROXIES", "x", ("DEPLOYER_WEBHOOK_PROXIES='x': it may be addresses and networks, such as "
          "10.0.0.0/8")),
         ("ROLLOUT_TIMEOUT", "soon", ("DEPLOYER_ROLLOUT_TIMEOUT='soon': it may be a number of seconds or a "

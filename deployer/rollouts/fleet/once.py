@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from deployer.errors import DeployerError
+from deployer.model.evidence import Scan, Unproved
 from deployer.model.image import Image
 from deployer.model.service import Manifest
+from deployer.policies.proofs import Verify
 from deployer.policies.ranking import Tag
 from deployer.rollouts.ports import Credentials, Registry, Target
 
@@ -52,7 +54,7 @@ class AskedOnce(_Once):
 
 
 class ListedOnce(_Once):
-    """Registries that list the tags of a repository once."""
+    """Registries that list the tags of a repository, and tell what is known of an image, once."""
 
     def __init__(self, registry: Registry) -> None:
         super().__init__()
@@ -64,3 +66,12 @@ class ListedOnce(_Once):
     def tags(self, image: Image, login: str | None = None) -> Sequence[Tag]:
         """Return all tags of an image's repository."""
         return self.ask((image.name, login), lambda: self._registry.tags(image, login))
+
+    def unproved(self, image: Image, verify: Verify, login: str | None = None) -> Unproved | None:
+        """Return why the signature of an image is not proved; None if it is."""
+        key = ("signature", str(image), verify, login)
+        return self.ask(key, lambda: self._registry.unproved(image, verify, login))
+
+    def scan(self, image: Image, login: str | None = None) -> Scan:
+        """Return what scans of an image have found."""
+        return self.ask(("scan", str(image), login), lambda: self._registry.scan(image, login))

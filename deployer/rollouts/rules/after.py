@@ -10,7 +10,7 @@ from deployer.model.service import Service
 from deployer.model.snapshot import Phase, Snapshot
 from deployer.policies.labels import ServiceLabels
 from deployer.rollouts.decision import Case, Found, Skip, Stop, Wait
-from deployer.rollouts.rules.gates import SETTLE, not_approved, too_young
+from deployer.rollouts.rules.gates import SETTLE, not_approved, not_scanned, not_signed, too_young
 
 WINDOW_SECONDS = 900.0  # between two looks at a window that is shut, and SQS's longest delay
 OVERRIDE = "a new push, or `deployer update --force`, goes on"
@@ -140,6 +140,8 @@ AFTER: Sequence[tuple[str, Callable[[Found], Stop | None]]] = (
     ("the service lacks this digest", _already_there),
     ("no rollback is under way", _goes_back_already),
     ("the digest is not known to fail", _failed_before),
+    ("its signature is proved", not_signed),
+    ("its scan has found no more than allowed", not_scanned),
     ("the digest is approved", not_approved),
     ("the digest is old enough", too_young),
     ("the tag has been quiet for long enough", _not_quiet_yet),

@@ -44,6 +44,7 @@ class Cloud:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 target = self.headers.get("X-Amz-Target")
+                outer.body = json.loads(body) if target else None
                 status, content = outer.ecr(target, self.headers) if target else outer.sts(body)
                 self.send_response(status)
                 self.end_headers()

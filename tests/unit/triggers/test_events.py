@@ -8,7 +8,7 @@ import pytest
 from paths import SAMPLES
 
 from deployer.triggers.events import MAX_EVENT, parse
-from deployer.triggers.forms import OPT_IN_KINDS, WEBHOOK
+from deployer.triggers.forms import EVERY_KIND, OPT_IN_KINDS, WEBHOOK
 from deployer.triggers.verdict import Deploy, Ignore, Reject
 
 EXPECTED = json.loads((SAMPLES / "EXPECTED.json").read_text())
@@ -285,3 +285,20 @@ def test_fault_31_a_message_that_comes_again_is_the_same_push():
 
 def test_hooks_of_every_version_of_ours_have_one_source():
     assert WEBHOOK == "deployer.webhook"  # messages of older workers and bridges have it
+
+
+def test_the_end_of_a_scan_is_a_hint_where_it_is_wanted():
+    name = "ecr-image-scan-complete.json"
+    found = parse(sample(name), accept=EVERY_KIND, now=NOW)
+    assert (found.kind, found.image.tag, [image.tag for image in found.others]) == (
+        "scan",
+        "latest",
+        ["git-3f2c1ab"],
+    )
+    assert parse(found.event, accept=EVERY_KIND, now=NOW) == found
+    for change in ({"image-tags": []}, {"scan-status": "FAILED"}):
+        assert isinstance(parse(with_detail(name, **change), accept=EVERY_KIND), Ignore)
+    assert [
+        image.tag
+        for image in parse(with_detail(name, **{"image-tags": ["v1", 7, "a b"]}), accept=EVERY_KIND).images
+    ] == ["v1"]

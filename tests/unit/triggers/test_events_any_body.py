@@ -9,7 +9,7 @@ from paths import SAMPLES
 
 from deployer.model.image import Image, is_digest, is_repository, is_tag
 from deployer.triggers.events import parse
-from deployer.triggers.forms import OPT_IN_KINDS
+from deployer.triggers.forms import EVERY_KIND
 from deployer.triggers.verdict import Deploy, Ignore, Reject
 
 BARE = [
@@ -33,7 +33,7 @@ def assert_harmless(verdict):
         assert image.ecr is not None
         assert Image.parse(str(image)) == image
         assert json.loads(json.dumps(verdict.event, allow_nan=False)) == verdict.event
-        assert parse(verdict.event, accept=OPT_IN_KINDS, now=NOW + timedelta(days=9)) == verdict
+        assert parse(verdict.event, accept=EVERY_KIND, now=NOW + timedelta(days=9)) == verdict
     else:
         assert isinstance(verdict, (Ignore, Reject))
         line = f"{verdict.reason} {verdict.detail}"
@@ -52,7 +52,7 @@ anything = st.recursive(
 
 @given(any_text | st.binary(max_size=200) | anything | anything.map(json.dumps))
 def test_no_body_whatever_raises(body):
-    assert_harmless(parse(body, accept=OPT_IN_KINDS, now=NOW))
+    assert_harmless(parse(body, accept=EVERY_KIND, now=NOW))
 
 
 def paths(value, at=()):
@@ -79,7 +79,7 @@ def test_no_change_to_a_good_event_makes_a_bad_image(data, body, enveloped):
         if not isinstance(body, dict):
             break
     wrapped = {"Type": "Notification", "Message": json.dumps(body)} if enveloped else body
-    assert_harmless(parse(wrapped, accept=OPT_IN_KINDS, now=NOW))
+    assert_harmless(parse(wrapped, accept=EVERY_KIND, now=NOW))
 
 
 @given(st.sampled_from([BARE[0], "sns-wrapped-push.json"]), st.data())
