@@ -17,6 +17,7 @@ from celery.utils.time import rate
 
 from deployer.aws import sqs
 from deployer.aws.accounts import Accounts
+from deployer.aws.alarms import Alarms
 from deployer.aws.client_config import bounded
 from deployer.broker.app import MonitoredCelery
 from deployer.errors import DeployerError, SettingsError
@@ -28,6 +29,7 @@ from deployer.rollouts.decision import Rules
 from deployer.rollouts.deployer import Deployer
 from deployer.rollouts.pace import Pace
 from deployer.rollouts.ports import Target
+from deployer.rollouts.proving.signals import Sources
 from deployer.settings import Settings, load
 from deployer.targets.ecs.service import Options
 from deployer.targets.ecs.target import Ecs
@@ -150,8 +152,20 @@ def deployer() -> Deployer:
         max_rollouts=settings.max_rollouts,
         allow_repositories=settings.allow_repositories,
         verify=settings.verify,
+        no_data_fails=settings.no_data == "fail",
     )
-    return Deployer(target, registries(), rules, pace=Pace(rate(settings.rate_limit or "")))
+    pace = Pace(rate(settings.rate_limit or ""))
+    return Deployer(target, registries(), rules, pace=pace, sources=_sources(settings))
+
+
+def _sources(settings: Settings) -> Sources:
+    """Return who is asked for alarms and queries; Prometheus only where it is set."""
+    alarms = Alarms(Accounts(settings.assume_roles))
+    if settings.prometheus_url is None:
+        return Sources(alarms)
+    from deployer.observability.prometheus_query import Prometheus
+
+    return Sources(alarms, Prometheus(settings.prometheus_url.get_secret_value()))
 
 
 @lru_cache(maxsize=1)

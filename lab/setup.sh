@@ -31,6 +31,7 @@ needs=(
   "docker-buildx|can_build|the build of the image that is tested"
   "debootstrap|debootstrap|the base of the image that is tested"
   "haproxy|haproxy|the socket proxy of the Swarm stack"
+  "prometheus|prometheus|the queries that a roll-out is proved by"
 )
 
 find_program() { (PATH=$programs; type -P "$1"); }

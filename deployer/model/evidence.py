@@ -1,9 +1,10 @@
-"""What is known of an image beside its digest: whether its signature is proved, and what a scan has found."""
+"""Evidence about images and roll-outs: a signature that is proved, findings of a scan, alarms that fire."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 
 
@@ -30,3 +31,21 @@ class Scan:
     state: Scanned
     counts: Mapping[str, int] = field(default_factory=dict)  # findings by severity, in lower case
     reason: str = ""  # where it is not done
+
+
+class Signals(Enum):
+    """What an alarm or a query says."""
+
+    QUIET = "quiet"
+    FIRES = "fires"
+    UNKNOWN = "unknown"  # no data, or nobody to ask
+
+
+@dataclass(frozen=True)
+class Signal:
+    """The state of an alarm or a query."""
+
+    name: str
+    state: Signals
+    reason: str = ""
+    since: datetime | None = None  # where it is told

@@ -22,6 +22,10 @@ MIN_AGE = "deployer.min-age"
 VERIFY = "deployer.verify"
 SCAN = "deployer.scan"
 BAKE = "deployer.bake"
+POST_JOB = "deployer.post-job"
+POST_COMMAND = "deployer.post-command"  # on ECS
+ALARMS = "deployer.alarms"
+QUERY = "deployer.query"
 LOGIN = "deployer.login"
 HOLD = "deployer.hold"
 ROLLBACK = "deployer.rollback"
@@ -58,6 +62,13 @@ MEANINGS = {
     VERIFY: ("<who>", "start no roll-out of an image that is not signed: `cosign:<key>`, `aws-signer`"),
     SCAN: ("critical:0,high:5", "start no roll-out of an image in which ECR's scan has found more"),
     BAKE: ("<duration>", "after it has converged, tasks must stay up for so long, else it goes back"),
+    POST_JOB: (
+        "<job service>",
+        "run this Swarm job on the new image after it has converged, else it goes back",
+    ),
+    POST_COMMAND: ("<command>", "on ECS: run this in a task of the new revision then; it must exit with 0"),
+    ALARMS: ("<name>,…", "CloudWatch alarms that take it back if they fire in the bake; names or ARNs"),
+    QUERY: ("<PromQL>", "a query of Prometheus that takes it back if it returns a sample in the bake"),
     LOGIN: ("<name>", "the login of `DEPLOYER_LOGINS` for its registry"),
     HOLD: ("<reason>", "record pushes but deploy nothing"),
     ROLLBACK: ("false", "leave a failed roll-out as it is (overrides `DEPLOYER_ROLLBACK`)"),

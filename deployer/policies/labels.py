@@ -24,6 +24,7 @@ from deployer.policies.window import Window
 
 _SCHEDULE = re.compile(r"rule/[\w.-]{1,64}|schedule/[\w.-]{1,64}/[\w.-]{1,64}", re.ASCII)
 HOUR, MOST_PEOPLE = 3600.0, 9
+MOST_ALARMS = 20
 APPROVE_WITHIN = 7 * DAY  # seconds
 MAX_SAID = 40  # characters of a value that an error quotes
 
@@ -58,6 +59,10 @@ class ServiceLabels:
     verify: Verify | None = None  # who has to have signed an image
     scan: Findings | None = None  # that a scan may have at most
     bake: float = 0.0  # seconds for which tasks must stay up
+    post_job: str | None = None  # the job that runs after it
+    post_command: str | None = None  # what a task of the new revision runs after it
+    alarms: tuple[str, ...] = ()  # of CloudWatch, by name or ARN
+    query: str | None = None  # of Prometheus
     problem: str | None = None  # why updates are off: every label that cannot be understood
 
     @classmethod
@@ -76,13 +81,23 @@ class ServiceLabels:
         ]
         return _parsed(tuple(sorted(ours)), (filter_label or "").partition("=")[0])
 
+    @property
+    def proves(self) -> bool:
+        """Return whether a roll-out has something to show after it has converged."""
+        return bool(self.bake or self.post_job or self.post_command or self.alarms or self.query)
+
     def missing_service(self, services: Collection[str]) -> str | None:
         """Return the complaint that `deployer.after` or `deployer.pre-job` names no service, or None.
 
         Args:
             services: the names and ids of all services of the Swarm.
         """
-        for label, name in ((names.AFTER, self.after), (names.PRE_JOB, self.pre_job)):
+        named = (
+            (names.AFTER, self.after),
+            (names.PRE_JOB, self.pre_job),
+            (names.POST_JOB, self.post_job),
+        )
+        for label, name in named:
             if name and name not in services:
                 return f"label {label}={name[:MAX_SAID]!r}: no such service{did_you_mean(name, services)}"
         return None
@@ -111,6 +126,10 @@ def _parsed(ours: tuple[tuple[str, str], ...], filter_label: str) -> ServiceLabe
         settle=reader.seconds(names.SETTLE, 0),
         approve=reader.read(names.APPROVE, _people) or 0,
         approve_within=reader.read(names.APPROVE_WITHIN, _within) or APPROVE_WITHIN,
+        post_job=reader.text(names.POST_JOB),
+        post_command=reader.text(names.POST_COMMAND),
+        alarms=reader.read(names.ALARMS, _alarms) or (),
+        query=reader.text(names.QUERY),
         bake=reader.seconds(names.BAKE, 0) or 0.0,
         min_age=reader.read(names.MIN_AGE, _age) or 0.0,
         verify=reader.read(names.VERIFY, Verify.parse),
@@ -176,6 +195,13 @@ def _within(text: str) -> float:
 
 def _age(text: str) -> float:
     return parse_duration(text, 0, 90 * DAY)
+
+
+def _alarms(text: str) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if len(found) > MOST_ALARMS:
+        raise ValueError(f"it may be up to {MOST_ALARMS} names of alarms with commas between them")
+    return found
 
 
 def _schedules(text: str) -> tuple[str, ...]:

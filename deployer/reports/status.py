@@ -103,7 +103,12 @@ def _standing(core: Core, look: Snapshot, found: Mapping[str, Answer], ledger: L
     if isinstance(answer, DeployerError):
         why.append(Why("registry", str(answer)))
     if _bakes(look, ledger):
-        why.append(Why("waiting", "the roll-out has converged and bakes (label deployer.bake)"))
+        why.append(
+            Why(
+                "waiting",
+                "it has converged and is being proved (bake, smoke test, alarms, query)",
+            )
+        )
     if look.progress.phase is Phase.PAUSED:
         why.append(Why("failed", f"the roll-out is paused: {look.progress.reason}"))
     stored = state.credentials_since if service.keeps_credentials else None

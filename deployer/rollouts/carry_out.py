@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 
 from deployer.errors import DeployerError, NotFoundError, PermanentError
-from deployer.model.deployment import Again, Outcome, RolloutMemory, Step
+from deployer.model.deployment import Again, Outcome, Request, RolloutMemory, Step
 from deployer.model.image import Image
 from deployer.model.service import Manifest
 from deployer.rollouts.core import Core
@@ -78,3 +78,15 @@ def _credentials(core: Core, image: Image, login: str | None) -> Credentials | N
 
 def _turned(watch: RolloutMemory, reason: str) -> RolloutMemory:
     return replace(watch, watched=0.0, baking_from=None, going_back=reason, asked=FIRST_LOOK, stuck=0.0)
+
+
+def takes_its_place(step: Step, request: Request) -> bool:
+    """Return whether a paused roll-out may be left as it is.
+
+    A hold stands, a newer push and a person's word come first. What waits for hours does not.
+    """
+    if isinstance(step, Again):
+        return not step.patient
+    if step.outcome is Outcome.HELD and step.reason.startswith("held: "):
+        return True
+    return not request.by_itself and step.outcome is not Outcome.UNCHANGED

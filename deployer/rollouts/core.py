@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from deployer.errors import (
@@ -16,13 +16,12 @@ from deployer.errors import (
 )
 from deployer.model import label_names as names
 from deployer.model.deployment import Outcome, Report, Request, RolloutMemory
-from deployer.model.evidence import Scan, Scanned, Unproved
 from deployer.model.image import Image
 from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import Snapshot
 from deployer.policies.labels import ServiceLabels
-from deployer.policies.proofs import Verify
 from deployer.rollouts.decision import Case, Found, Rules, Stop, Update
+from deployer.rollouts.evidence import gathered
 from deployer.rollouts.facts import case_of
 from deployer.rollouts.ledger import Failure, Ledger, remember, trials
 from deployer.rollouts.memory import known_failures, unwritten
@@ -101,31 +100,7 @@ class Core:
         Raises:
             TemporaryError, PermanentError: the registry does not list its tags, or cannot tell now.
         """
-        found, login = Found(case, wanted, manifest), case.snapshot.service.login
-        if found.has_run:
-            return found  # no gate is for what has run
-        if case.labels.min_age:
-            listed = self.registry.tags(wanted, login)
-            times = [tag.pushed_at for tag in listed if tag.digest == manifest.digest and tag.pushed_at]
-            found = replace(found, pushed_at=max(times, default=None))
-        for verify in {self.rules.verify, case.labels.verify} - {None}:
-            if verify and not found.unproved:
-                found = replace(found, unproved=self._unproved(found.target, verify, login))
-        if case.labels.scan:
-            found = replace(found, scan=self._scan(found.target, login))
-        return found
-
-    def _unproved(self, image: Image, verify: Verify, login: str | None) -> Unproved | None:
-        try:
-            return self.registry.unproved(image, verify, login)
-        except PermanentError as fault:
-            return Unproved(str(fault), for_good=True)
-
-    def _scan(self, image: Image, login: str | None) -> Scan:
-        try:
-            return self.registry.scan(image, login)
-        except PermanentError as fault:
-            return Scan(Scanned.IMPOSSIBLE, reason=str(fault))
+        return gathered(Found(case, wanted, manifest), self.registry)
 
     def write(self, snapshot: Snapshot, update: Update, credentials: Credentials | None) -> None:
         """Write an update to the version of the service that was read.

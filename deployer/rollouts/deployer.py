@@ -23,8 +23,7 @@ from deployer.model.service import LabelError, Service
 from deployer.model.snapshot import Phase, Snapshot
 from deployer.policies.labels import ServiceLabels
 from deployer.rollouts import ledger
-from deployer.rollouts.baking import bakes
-from deployer.rollouts.carry_out import carry_out
+from deployer.rollouts.carry_out import carry_out, takes_its_place
 from deployer.rollouts.core import Core
 from deployer.rollouts.decision import Case, Skip, Stop, Update, Wait
 from deployer.rollouts.facts import case_of
@@ -32,6 +31,9 @@ from deployer.rollouts.first import run_first
 from deployer.rollouts.follow import FIRST_LOOK, follow, looked
 from deployer.rollouts.ledger import approvals, slots
 from deployer.rollouts.pace import Pace
+from deployer.rollouts.proving.baking import bakes
+from deployer.rollouts.proving.prove import check, prove
+from deployer.rollouts.proving.signals import Sources
 from deployer.rollouts.rollback import tried_before
 from deployer.rollouts.rules import APPROVAL, SETTLE, decide
 from deployer.rollouts.waiting import next_wait
@@ -52,11 +54,13 @@ def _say_once(service: str, wrong: str) -> None:
 class Deployer(Core):
     """Everything that acts on services does it through one of these.
 
-    `pace` is this worker's limit on updates begun, `observer` what it has seen of the slots of all.
+    `pace` is this worker's limit on updates begun, `observer` what it has seen of the slots of all, `sources`
+    who is asked for alarms and queries.
     """
 
     pace: Pace = field(default_factory=Pace)
     observer: slots.Observer = field(default_factory=slots.Observer)
+    sources: Sources = field(default_factory=Sources)
 
     def advance(self, name: str, request: Request, watch: RolloutMemory | None = None) -> Step:
         """Look at a service once and bring its deployment forward.
@@ -84,9 +88,7 @@ class Deployer(Core):
             try:
                 return self.step(snapshot, request, watch)
             except StaleVersionError:
-                log.debug(
-                    "service %s changed between read and write, reading it again", snapshot.service.name
-                )
+                log.debug("service %s changed since the read, reading it again", snapshot.service.name)
             snapshot = self.read(snapshot.service.id)
         return self.step(snapshot, request, watch)
 
@@ -132,7 +134,7 @@ class Deployer(Core):
             if not request.by_itself:
                 raise
             return self._follow(snapshot, request, None)
-        return step if _takes_its_place(step, request) else self._follow(snapshot, request, None)
+        return step if takes_its_place(step, request) else self._follow(snapshot, request, None)
 
     # -- to the write ------------------------------------------------------------------------------
 
@@ -149,6 +151,7 @@ class Deployer(Core):
         if not isinstance(decision, Update):
             self.remember_moved(snapshot, manifest.digest)
             return self._stopped(case, decision, found.target)
+        check(self, case)
         stop = (
             bakes(self.target, case, self.observer)
             or self._without_way_back(case, decision)
@@ -164,7 +167,7 @@ class Deployer(Core):
                 if request.rollback and snapshot.service.image:  # the labels may be gone before the next look
                     left = snapshot.service.image.digest
                     self.remember_failure(snapshot, left, "rolled back by hand")
-                if case.labels.bake and not request.rollback:  # also for the services that come after it
+                if case.labels.proves and not request.rollback:  # also for the services that come after it
                     slots.begin_bake(self.target, snapshot.service.name, request.deployment_id, self.observer)
                 self.write_noted(case, decision, credentials)
         except BaseException:
@@ -181,8 +184,10 @@ class Deployer(Core):
             ledger.forget(self.target, snapshot.service.name, digest)
         began, before = snapshot.now.isoformat(), snapshot.service.image_text
         unwell = bool(snapshot.service.state.reason) or snapshot.progress.phase is Phase.PAUSED
-        task, image = case.request.deployment_id, str(update.image)
-        watch = RolloutMemory(task, image, before, began, began, recovers=unwell, asked=FIRST_LOOK)
+        task = case.request.deployment_id
+        watch = RolloutMemory(
+            task, str(update.image), before, began, began, recovers=unwell, asked=FIRST_LOOK
+        )
         return Again(FIRST_LOOK, "the roll-out has begun", watch)
 
     def _stopped(self, case: Case, stop: Stop, wanted: Image | None = None) -> Step:
@@ -235,7 +240,7 @@ class Deployer(Core):
             # FirstLook by a look that nobody remembers.
             tried = tried_before(state) if remembered is None else watch.image
             watch = replace(watch, image=tried, watched=0.0, going_back=state.reason or "rolled back")
-        step = carry_out(self, case, watch, follow(case, watch))
+        step = carry_out(self, case, watch, prove(self, self.sources, case, watch, follow(case, watch)))
         self._keep_slot(snapshot, watch.task, step)
         return step
 
@@ -265,13 +270,14 @@ class Deployer(Core):
             return
         if self.rules.max_rollouts:
             slots.keep_slot(self.target, snapshot.service.name, owner, self.observer)
-        if names.BAKE in snapshot.service.labels and step.watch and not step.watch.going_back:
+        proves = ServiceLabels.parse(snapshot.service.labels).proves
+        if proves and step.watch and not step.watch.going_back:
             slots.keep_slot(self.target, snapshot.service.name, owner, self.observer, slots.BAKE)
 
     def _give_slot_back(self, snapshot: Snapshot, owner: str) -> None:
         if self.rules.max_rollouts:
             slots.give_slot_back(self.target, snapshot.service.name, owner)
-        if names.BAKE in snapshot.service.labels:
+        if ServiceLabels.parse(snapshot.service.labels).proves:
             slots.give_slot_back(self.target, snapshot.service.name, owner, slots.BAKE)
 
     def _take_slot(self, snapshot: Snapshot, request: Request) -> bool:
@@ -284,15 +290,3 @@ class Deployer(Core):
 
     def _timeout(self, service: Service) -> float:
         return ServiceLabels.parse(service.labels).timeout or self.rules.rollout_timeout
-
-
-def _takes_its_place(step: Step, request: Request) -> bool:
-    """Return whether a paused roll-out may be left as it is.
-
-    A hold stands, a newer push and a person's word come first. What waits for hours does not.
-    """
-    if isinstance(step, Again):
-        return not step.patient
-    if step.outcome is Outcome.HELD and step.reason.startswith("held: "):
-        return True
-    return not request.by_itself and step.outcome is not Outcome.UNCHANGED

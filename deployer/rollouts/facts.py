@@ -53,6 +53,8 @@ def _bakes(first: Snapshot, ledger: Ledger, rules: Rules) -> bool:
     if not first.ours or state.by == "rollback" or not state.at:
         return False
     labels = ServiceLabels.parse(service.labels)
-    limit = labels.bake + (labels.timeout or rules.rollout_timeout) + first.progress.patience
+    timeout = labels.timeout or rules.rollout_timeout
+    smoke = timeout if labels.post_job or labels.post_command else 0.0
+    limit = labels.bake + timeout + smoke + first.progress.patience
     until = datetime.fromisoformat(state.at) + timedelta(seconds=limit)
     return owner_of_bake(ledger, service.name) == state.task and first.now < until

@@ -114,7 +114,9 @@ def _bake(case: Case, watch: RolloutMemory) -> Decision | None:
         None where nothing bakes, or it has baked for long enough.
     """
     snapshot, progress, wanted = case.snapshot, case.snapshot.progress, case.labels.bake
-    if not wanted or snapshot.service.state.by == "rollback" or watch.going_back or snapshot.service.is_job:
+    if not wanted and watch.baking_from is None:
+        return None
+    if snapshot.service.state.by == "rollback" or watch.going_back or snapshot.service.is_job:
         return None
     converged = progress.phase is Phase.CONVERGED
     if watch.baking_from is None:
@@ -180,6 +182,11 @@ def _failure(snapshot: Snapshot, watch: RolloutMemory, timeout: float) -> tuple[
     text = f"not converged after {timeout:g} s ({progress.ready}/{progress.desired}): {progress.reason}"
     # A node that was lost after the target had replaced every task is nothing that the image has done.
     return text.rstrip(": "), progress.has_failed or not progress.engine_done
+
+
+def failed(case: Case, reason: str) -> Decision:
+    """Return what becomes of a roll-out that has converged and has failed all the same."""
+    return _fail(case, reason, curable=True)
 
 
 def _fail(case: Case, reason: str, *, curable: bool) -> Decision:

@@ -63,6 +63,9 @@ class Target(Protocol):
         LabelError where the target has jobs for that.
         """
 
+    def run_after(self, service: Service, command: str) -> Running | Failed | Done:
+        """Run a command on what a service runs, once for each deployment; LabelError as of `run_first`."""
+
     def settled(self, service: Service) -> None:
         """Bring along what runs a service's image beside it, now that it has converged; never raises."""
 

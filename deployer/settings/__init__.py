@@ -126,6 +126,13 @@ class Settings(BaseSettings):
         description="public keys by name, `release=/run/secrets/cosign.pub`, separated by white space, for "
         "`cosign:release`",
     )
+    prometheus_url: Annotated[SecretStr, AfterValidator(values.web_address)] | None = Field(
+        None, description="the Prometheus that is asked for the queries of `deployer.query`"
+    )
+    no_data: Annotated[Literal["pass", "fail"], values.text_by(Choice(("pass", "fail")))] = Field(
+        "pass",
+        description="what silence of an alarm or query means at the end of a bake: `pass` or `fail`",
+    )
     assume_roles: Annotated[tuple[Role, ...], NoDecode, values.text_by(roles)] = Field(
         (),
         description="roles to assume for ECR and ECS, `<account>=<ARN>` or "

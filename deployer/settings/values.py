@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
@@ -158,6 +159,14 @@ def policy(text: str) -> str:
     except LabelError as fault:
         raise ValueError(str(fault).removeprefix(f"label {POLICY}={text!r}: ")) from None
     return text
+
+
+def web_address(value: SecretStr) -> SecretStr:
+    """Check the URL of a server; it may hold a password."""
+    parts = urlsplit(value.get_secret_value())
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("it may be a URL such as http://prometheus:9090")
+    return value
 
 
 _TABLE = re.compile(r"(?:arn:aws[a-z-]*:dynamodb:[a-z0-9-]+:[0-9]{12}:table/)?[A-Za-z0-9_.-]{3,255}")

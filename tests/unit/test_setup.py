@@ -18,6 +18,7 @@ OTHERS = {
     "openssl",
     "debootstrap",
     "haproxy",
+    "prometheus",
 }
 # What the packages of each machine bring.
 BOOKWORM = {"docker.io": {"dockerd": "", "docker": "20.10.24+dfsg1"}}

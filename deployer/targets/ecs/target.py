@@ -23,7 +23,7 @@ from deployer.targets.ecs.service import Options, Raw, Unit, is_own, read_units
 from deployer.targets.ecs.wire.api import Api
 from deployer.targets.ecs.wire.ledger import UnitStore
 from deployer.targets.ecs.writes.apply import apply
-from deployer.targets.ecs.writes.jobs import run_first
+from deployer.targets.ecs.writes.jobs import run_after, run_first
 from deployer.targets.ecs.writes.writing import Writer
 
 Ask = Callable[[Image, Credentials | None], Manifest]
@@ -184,6 +184,15 @@ class Ecs:
             TemporaryError: ECS finds no place for the task now, or the service is not what was read.
         """
         return run_first(Writer(self._place(service), self.store), service, change, command)
+
+    def run_after(self, service: Service, command: str) -> Running | Failed | Done:
+        """Run a command in a task of the revision that a service has, once for each deployment.
+
+        Raises:
+            LabelError: the command cannot be understood.
+            TemporaryError: ECS finds no place for the task now.
+        """
+        return run_after(self._place(service), service, command)
 
     def settled(self, service: Service) -> None:
         """Point the schedules that its label names to the revision that it runs."""

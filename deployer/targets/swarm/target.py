@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from deployer.errors import DeployerError, TemporaryError
 from deployer.model.image import Image
-from deployer.model.label_names import PRE_COMMAND, PRE_JOB
+from deployer.model.label_names import POST_COMMAND, POST_JOB, PRE_COMMAND, PRE_JOB
 from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import Snapshot
 from deployer.rollouts.ledger import Ledger
@@ -158,6 +158,16 @@ class SwarmTarget:
         del change, command
         text = f"service {service.name} is of a Swarm, which runs a job first (label {PRE_JOB})"
         raise LabelError(f"label {PRE_COMMAND}: {text}")
+
+    def run_after(self, service: Service, command: str) -> Running | Failed | Done:
+        """Refuse it, as `run_first` does.
+
+        Raises:
+            LabelError: always.
+        """
+        del command
+        text = f"service {service.name} is of a Swarm, which runs a job after it (label {POST_JOB})"
+        raise LabelError(f"label {POST_COMMAND}: {text}")
 
     def settled(self, service: Service) -> None:
         """Do nothing: whatever runs an image on a Swarm is a service of its own."""

@@ -53,7 +53,10 @@ def test_each_step_is_seen_in_status_and_the_large_one_goes_last(world):
     assert stands(world)["web"] == ("converged", ["canary goes first, and is rolling"])
     step = canary(world, until=lambda step: step.watch and step.watch.baking_from is not None)
     told = stands(world)
-    assert told["canary"] == ("baking", ["the roll-out has converged and bakes (label deployer.bake)"])
+    assert told["canary"] == (
+        "baking",
+        ["it has converged and is being proved (bake, smoke test, alarms, query)"],
+    )
     assert told["web"] == ("converged", ["canary goes first, and bakes"])
     assert explain(world.deployer, "web").verdict == "waiting: canary goes first, and bakes"
     assert world.deployer.advance("canary", Request("c", "event"), step.watch).watch  # its next look

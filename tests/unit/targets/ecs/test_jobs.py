@@ -118,3 +118,23 @@ def test_27_a_sidecars_exit_code_does_not_decide():
     world.fake.command(MIGRATE, exit_code=0)
     world.push(2)
     assert world.deploy().outcome is Outcome.UPDATED
+
+
+AFTER = {**MANAGED, "deployer.post-command": "manage smoke"}
+
+
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_a_command_runs_after_it_has_converged_once_and_its_exit_code_decides(exit_code):
+    world = EcsWorld(rollout_timeout=600)
+    world.create(labels=AFTER, networkConfiguration=NETWORK)
+    world.push(2)
+    world.fake.command(["manage", "smoke"], exit_code=exit_code, run_seconds=20)
+    report = world.deploy()
+    assert (world.counted("RunTask"), world.fake.called("RunTask")[0]["taskDefinition"][-5:]) == (1, "web:2")
+    if exit_code:
+        assert report.outcome is Outcome.ROLLED_BACK
+        assert "its command, which runs after it: " in report.reason
+        assert "container app exited with code 1" in report.reason
+        assert world.deploy("again").outcome is Outcome.HELD
+    else:
+        assert (report.outcome, world.images()) == (Outcome.UPDATED, [pinned(2)])

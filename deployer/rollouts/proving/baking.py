@@ -14,7 +14,7 @@ def bakes(store: Store, case: Case, observer: Observer) -> Wait | None:
     neither does a push where label `deployer.replace` lets it replace a roll-out.
     """
     request, service = case.request, case.snapshot.service
-    if not case.labels.bake or case.labels.replace or request.rollback:
+    if not case.labels.proves or case.labels.replace or request.rollback:
         return None
     owner = observer.live(store.ledger(), BAKE).get(service.name)
     if owner is None or owner == request.deployment_id or owner != service.state.task:
