@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,32 +54,71 @@ def update(
     follow.finish(result, service, seconds, as_json)
 
 
-@click.command()
+@click.command(short_help="Bring SERVICE back to the image that it ran before.")
 @options.service_argument()
+@click.option(
+    "--to", metavar="WHICH", help="Another one: its number in `deployer history SERVICE`, a digest, or a tag."
+)
 @click.option("--yes", is_flag=True, help="Do not ask, also if a person rolled it back just before.")
 @options.reason
 @options.waiting
 @plainly
 def rollback(
-    service: str, yes: bool, reason: str | None, wait: bool, timeout: float | None, as_json: bool
+    service: str,
+    to: str | None,
+    yes: bool,
+    reason: str | None,
+    wait: bool,
+    timeout: float | None,
+    as_json: bool,
 ) -> None:
-    """Bring SERVICE back to the image that it ran before.
+    """Bring SERVICE back to the image that it ran before, or with --to to an earlier one.
 
     The digest that it leaves is remembered as failed and not deployed again automatically. Says first from
     what to what it goes, and which newer push goes out right after it.
     """
     seconds = _ready(wait, timeout)
     way = _look(lambda: _way_back(service))
+    wanted = {"to": _chosen(service, to)} if to is not None else {}
     if way is not None:
+        if wanted:
+            way = replace(way, to=wanted["to"])
         _announce(way)
+        if wanted and not yes:
+            _confirm(way)
         # The panic key, pressed twice; after an automatic rollback the warning is enough.
-        if way.again and way.by_hand and not yes and at_a_terminal():
+        elif way.again and way.by_hand and not yes and at_a_terminal():
             click.confirm(f"{service} was rolled back already; go back one further?", abort=True, err=True)
     from deployer.tasks import rollback_service
 
     digest = way.leaves.partition("@")[2] if way and way.leaves else ""
-    result = rollback_service.apply_async((service,), _memory(digest, reason))
+    result = rollback_service.apply_async((service,), wanted | _memory(digest, reason))
     follow.finish(result, service, seconds, as_json, asked_back=True)
+
+
+def _chosen(service: str, text: str) -> str:
+    """Return the image, with its digest, that a person means by a number of history, a digest or a tag."""
+    from deployer import app
+    from deployer.cli.look import entries_of
+    from deployer.cli.names import image_of
+    from deployer.reports.history import numbered
+
+    found = _find(service)
+    if text.isdecimal() and len(text) <= 3:  # a longer one is a tag: a date, or a build
+        every = {one.number: one.landed for one in numbered(entries_of(found.name)) if one.number}
+        if image := every.get(int(text)):
+            return image
+        known = f"1 to {max(every)}" if every else "none at all"
+        raise PermanentError(f"history has no number {text} of {found.name}, but {known}; nothing was sent")
+    meant = image_of(text, found.image)
+    digest = meant.digest or app.deployer().manifest(meant, found.login)[0].digest
+    return str(meant.with_digest(digest))
+
+
+def _confirm(way: GoingBack) -> None:
+    if not at_a_terminal():
+        raise click.UsageError(f"--to asks first, and this is no terminal: add --yes to go to {way.to}")
+    click.confirm(f"{way.service}: go back to it?", abort=True, err=True)
 
 
 def at_a_terminal() -> bool:

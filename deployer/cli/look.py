@@ -102,14 +102,17 @@ def history(
     """List the last deployments of SERVICE, or of all services.
 
     From the results in Redis, where they are kept for 30 days. Without Redis: what the labels of the service
-    and the Swarm's task history know.
+    and the Swarm's task history know. The numbers of one service's deployments are for
+    `deployer rollback --to`.
     """
     from deployer.cli.views.history import hidden_line, history_lines
-    from deployer.reports.history import Wanted
+    from deployer.reports.history import Wanted, numbered
 
+    service = service or named
     chosen = frozenset(outcomes) | (frozenset({"failed", "rolled-back"}) if failed else frozenset())
     wanted = Wanted(chosen, everything, since)
-    found = [entry for entry in _entries(service or named) if wanted.covers(entry)]
+    known = entries_of(service)
+    found = [entry for entry in (numbered(known) if service else known) if wanted.covers(entry)]
     shown = [entry for entry in found if wanted.shows(entry)][:limit]
     if as_json:
         output.as_json(shown)
@@ -120,7 +123,8 @@ def history(
         click.echo(line.plain, err=True)
 
 
-def _entries(service: str | None) -> list[Any]:
+def entries_of(service: str | None) -> list[Any]:
+    """Return the deployments of a service, or of all, newest first."""
     from deployer import app
     from deployer.cli.names import find_service
     from deployer.reports.history import remembered

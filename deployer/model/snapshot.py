@@ -83,6 +83,12 @@ class Snapshot:
     job: JobRun | None = None  # None for a service that is no job
     lag: float = 0.0  # seconds for which a reading may not show the last write yet
 
+    @property
+    def has_run(self) -> tuple[str, ...]:
+        """Return the images that the service has run, as far as its labels and tasks tell, newest first."""
+        previous = self.service.state.previous
+        return (*([previous] if previous else []), *self.former_images)
+
 
 def listed(service: Service, now: datetime) -> Snapshot:
     """Return what the list of services alone tells of one: nothing was asked about its tasks."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 from pydantic import BaseModel
@@ -35,6 +36,19 @@ class Entry:
     runs: str | None = None  # that the service was left with at the end
     who: str | None = None  # the person, as the command line knew them
     why: str | None = None  # their reason
+    number: int | None = None  # of what `deployer rollback --to` may go to: 1 is the newest
+
+    @property
+    def landed(self) -> str | None:
+        """Return the image (with its digest) that the service was left with, if the deployment went well."""
+        image = {"updated": self.image, "former": self.image, "rolled-back": self.runs}.get(self.outcome)
+        return image if image and "@" in image else None
+
+
+def numbered(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries of one service, newest first, with the numbers of those that can be gone back to."""
+    numbers = count(1)
+    return [replace(one, number=next(numbers)) if one.landed else one for one in entries]
 
 
 class _Report(BaseModel):

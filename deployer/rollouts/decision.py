@@ -109,6 +109,12 @@ class Found:
 
     @property
     def has_run(self) -> bool:
-        """Return whether it leads to what the service has run: its way back, or a restart of its digest."""
-        image = self.case.snapshot.service.image
-        return self.case.request.rollback or (image is not None and image.digest == self.manifest.digest)
+        """Return whether it leads to what the service has run: its way back, or a restart of its digest.
+
+        What a person goes back to by name counts where the service's own labels or tasks tell of it.
+        """
+        image, request, digest = self.case.snapshot.service.image, self.case.request, self.manifest.digest
+        if request.rollback and request.image is None:
+            return True
+        former = (Image.find(text) for text in self.case.snapshot.has_run) if request.rollback else ()
+        return any(one is not None and one.digest == digest for one in (image, *former))

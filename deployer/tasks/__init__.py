@@ -144,6 +144,7 @@ def update_service(
 def rollback_service(
     self: Any,
     service: str,
+    to: str | None = None,
     *,
     seen: str | None = None,
     by: str | None = None,
@@ -154,6 +155,8 @@ def rollback_service(
 
     Args:
         service: the service's name or id.
+        to: another image of its repository than the one before, by digest or as a whole reference. One that
+            the service's labels and tasks do not tell of passes the gates first (docs/gates.md).
         seen: the digest that the service ran when a person asked; if it runs another one by now, nothing is
             done.
         by: the person who asks, for the audit log.
@@ -168,7 +171,7 @@ def rollback_service(
     """
     message = DeploymentMessage.decode(deployment).told(by, reason)
     seen = seen or message.seen
-    request = message.request(self.request.id, trigger="rollback", rollback=True, seen=seen)
+    request = message.request(self.request.id, trigger="rollback", rollback=True, image=to, seen=seen)
     return _advance(self, service, request, message)
 
 

@@ -27,7 +27,9 @@ def history_lines(entries: Sequence[Entry], width: int) -> list[Text]:
     """
     reasons = [_reason(entry) for entry in entries]
     roomy = width >= ROOM
+    numbers = [Column("#", [str(e.number or "-") for e in entries])] if any(e.number for e in entries) else []
     columns = [
+        *numbers,
         Column("WHEN", [when(e.at) for e in entries], [when(e.at)[5:] if e.at else "-" for e in entries]),
         Column("SERVICE", [e.service for e in entries], cut=True),
         Column("OUTCOME", [coloured(e.outcome) for e in entries]),

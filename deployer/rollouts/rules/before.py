@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from deployer.errors import InvalidReferenceError
 from deployer.model import label_names as names
 from deployer.model.deployment import Outcome
-from deployer.model.image import Image
+from deployer.model.image import Image, is_digest
 from deployer.model.service import LabelError
 from deployer.policies.patterns import glob
 from deployer.rollouts.decision import Case, Skip, Stop
@@ -117,6 +117,8 @@ def wanted_image(case: Case) -> Image | Skip:
     if current is None:
         return Skip(Outcome.IGNORED, "it runs no image")
     if case.request.rollback:
+        if case.request.image is not None:
+            return _further_back(current, case.request.image)
         back = way_back(case.snapshot, case.failures)
         return back or Skip(Outcome.FAILED, "there is no former image to go back to")
     if case.request.image is not None:
@@ -124,6 +126,19 @@ def wanted_image(case: Case) -> Image | Skip:
     if current.followed_tag is None:
         return Skip(Outcome.IGNORED, "the image is pinned to a digest and has no tag to follow")
     return current.without_digest()
+
+
+def _further_back(current: Image, text: str) -> Image | Skip:
+    """Return the image that a person has chosen to go back to, of the service's own repository."""
+    try:
+        wanted = current.without_digest().with_digest(text) if is_digest(text) else Image.parse(text)
+    except InvalidReferenceError as fault:
+        return Skip(Outcome.FAILED, str(fault))
+    if not wanted.same_repository(current):
+        return Skip(Outcome.FAILED, f"{wanted} is of another repository than {current.without_digest()}")
+    if wanted.digest == current.digest:
+        return Skip(Outcome.UNCHANGED, "the service has this digest")
+    return wanted
 
 
 def _other_image(current: Image, text: str, case: Case) -> Image | Skip:
