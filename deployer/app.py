@@ -22,6 +22,7 @@ from deployer.aws.client_config import bounded
 from deployer.broker.app import MonitoredCelery
 from deployer.errors import DeployerError, SettingsError
 from deployer.observability import health, logs, metrics, notifications
+from deployer.observability.outbox import Outbox, Receiver
 from deployer.registries.credentials import Registries
 from deployer.reports import doctor, queue_checks
 from deployer.reports.finding import Finding
@@ -82,6 +83,22 @@ def notifier() -> notifications.Notifier:
         metrics.NOTIFICATIONS.labels("sent" if taken else "failed").inc()
 
     return notifications.Notifier(urls, settings.notify_template, counted=counted)
+
+
+@lru_cache(maxsize=1)
+def outbox() -> Outbox:
+    """Return what tells other systems of deployments, one for the process."""
+    from deployer.observability.github import GitHub
+    from deployer.observability.hook import Hook
+
+    settings, receivers = load(), dict[str, Receiver]()
+    if settings.hook_url:
+        secret = settings.hook_secret.get_secret_value() if settings.hook_secret else None
+        receivers["the hook"] = Hook(settings.hook_url.get_secret_value(), secret, registries().described)
+    if settings.github_token:
+        token = settings.github_token.get_secret_value()
+        receivers["GitHub"] = GitHub(token, registries().described, settings.github_api)
+    return Outbox(receivers, lambda taken: metrics.NOTIFICATIONS.labels("sent" if taken else "failed").inc())
 
 
 @signals.beat_init.connect

@@ -164,6 +164,22 @@ class Registries:
         digests = children_of(image, self.credentials(image, login))
         return ecr_proofs.scan(self._accounts, image.ecr, image, digests)
 
+    def described(self, image: str) -> Mapping[str, str]:
+        """Return the labels of an image (OCI's annotations of its config); none where they are not told.
+
+        Raises:
+            TemporaryError: the registry or AWS cannot answer now.
+        """
+        from deployer.registries.manifests import labels_of
+
+        found = Image.find(image)
+        if found is None or found.digest is None:
+            return {}
+        try:
+            return labels_of(found, self.credentials(found))
+        except PermanentError:
+            return {}
+
     def renew(self, image: Image) -> None:
         """Fetch a fresh token for the image's registry; after an error the former one stays.
 

@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from threading import Lock
 from typing import Any
 
@@ -99,6 +100,31 @@ def children_of(image: Image, credentials: Credentials | None) -> list[str]:
         return [digest]
     named = (str(child["digest"]) for child in children if isinstance(child, dict) and list(_named([child])))
     return [one for one in named if _DIGEST.fullmatch(one)]
+
+
+@lru_cache(maxsize=MAX_KNOWN)
+def labels_of(image: Image, credentials: Credentials | None) -> Mapping[str, str]:
+    """Return the labels of an image's config; of an index those of the first platform.
+
+    Raises:
+        NotFoundError, AccessDeniedError, TemporaryError, PermanentError: as of `Manifests`.
+    """
+    name = f"{image.repository}@{image.digest}"
+    with Conversation(image, credentials, name, f"image {name}") as registry:
+        manifest = registry.json(registry.ask(f"manifests/{image.digest}", ACCEPT).body)
+        children = manifest.get("manifests")
+        if isinstance(children, list):
+            named = [one for one in children if isinstance(one, dict) and list(_named([one]))]
+            if not named or not _DIGEST.fullmatch(str(named[0].get("digest"))):
+                return {}
+            manifest = registry.json(registry.ask(f"manifests/{named[0]['digest']}", ACCEPT).body)
+        config = manifest.get("config")
+        if not isinstance(config, dict) or not _DIGEST.fullmatch(str(config.get("digest"))):
+            return {}
+        content = registry.blob(config["digest"])
+        told = registry.json(content).get("config") if content else None
+    labels = told.get("Labels") if isinstance(told, dict) else None
+    return {str(k): str(v) for k, v in labels.items()} if isinstance(labels, dict) else {}
 
 
 def _platforms_of(registry: Conversation, manifest: Mapping[str, Any], name: str) -> Platforms:

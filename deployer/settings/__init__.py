@@ -133,6 +133,16 @@ class Settings(BaseSettings):
         "pass",
         description="what silence of an alarm or query means at the end of a bake: `pass` or `fail`",
     )
+    hook_url: Annotated[SecretStr, AfterValidator(values.web_address)] | None = Field(
+        None, description="where the outgoing hook posts what happens to deployments, as CloudEvents"
+    )
+    hook_secret: SecretStr | None = Field(
+        None, description="signs the outgoing hook (Standard Webhooks): `whsec_` and base64, or any text"
+    )
+    github_token: SecretStr | None = Field(
+        None, description="writes GitHub's deployments for images that tell their repository and commit"
+    )
+    github_api: str = Field("https://api.github.com", description="GitHub's API; that of GitHub Enterprise")
     assume_roles: Annotated[tuple[Role, ...], NoDecode, values.text_by(roles)] = Field(
         (),
         description="roles to assume for ECR and ECS, `<account>=<ARN>` or "

@@ -6,14 +6,21 @@ One deployment is one task: it acts, then sends itself back to SQS with a delay 
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from deployer.app import app, credentials_age, deployer, notifier, reconcile_interval, refresh_interval
+from deployer.app import (
+    app,
+    credentials_age,
+    deployer,
+    notifier,
+    outbox,
+    reconcile_interval,
+    refresh_interval,
+)
 from deployer.broker.task import DurableTask
 from deployer.errors import DeployerError, DeploymentFailedError
 from deployer.model.deployment import Outcome, Report, Request
@@ -27,12 +34,12 @@ from deployer.tasks.ending import end
 from deployer.tasks.fan_out import begin_deployments
 from deployer.tasks.message import DeploymentMessage, Message, PartMessage, describe, task_id
 from deployer.tasks.rollout import PATIENCE, Ended, look
+from deployer.tasks.telling import audited, tell_on
 from deployer.triggers import events
 from deployer.triggers.forms import EVERY_KIND
 from deployer.triggers.verdict import Deploy
 
 log = logging.getLogger(__name__)
-audit = logging.getLogger("deployer.audit")
 
 CATCH_UP_SECONDS = 120.0  # over which the updates of one look at all services are spread
 
@@ -254,32 +261,19 @@ def refresh_credentials(self: Any, *, deployment: Mapping[str, Any] | None = Non
 def _advance(task: Any, service: str, request: Request, message: DeploymentMessage) -> dict[str, Any]:
     with about(event=request.event, task=request.deployment_id, service=service):
         if message.is_first and (request.trigger == "release" or not request.by_itself):
-            _audit(task.name, service, request, message)
+            audited(task.name, service, request, message)
         step = look(deployer(), service, request, message, reconcile_interval())
         if isinstance(step, Ended):
-            return end(request.deployment_id, step.report, request, worker.told_ends(), notifier())
+            return end(request.deployment_id, step.report, request, worker.told_ends(), notifier(), outbox())
         if step.begun:
             metrics.update_begun(request.pushed_at, datetime.now(UTC))
+        if outbox().tells and not step.fault:
+            tell_on(service, request, step, worker.told_ends(), outbox())
         if step.fault:
             note_fault(task, step.fault, step.message, step.seconds)
         log.debug("Looking again in %.0f s: %s", step.seconds, step.reason)
         why = Delayed if step.fault else Rolling if step.message.watch else Waiting
         raise send_back(task, step.message, step.seconds, why(step.reason)) from step.fault
-
-
-def _audit(name: str, service: str, request: Request, message: DeploymentMessage) -> None:
-    """Write one line of JSON for what a person asked for; the name is as they have told it."""
-    image = request.image or message.image
-    asked = {"image": image, "force": request.force or None, "seen": request.seen}
-    own = "release" if request.trigger == "release" else name.rpartition(".")[2]
-    told = {
-        "act": message.act or own,
-        "service": service,
-        "by": request.who,
-        "reason": request.why,
-        **asked,
-    }
-    audit.info("%s", json.dumps({key: value for key, value in told.items() if value}))
 
 
 def _give_up(number: str, pushed: Deploy, reason: str) -> dict[str, Any]:
@@ -293,4 +287,4 @@ def _give_up(number: str, pushed: Deploy, reason: str) -> dict[str, Any]:
         by="event",
         event=pushed.id,
     )
-    return end(number, report, request, worker.told_ends(), notifier())
+    return end(number, report, request, worker.told_ends(), notifier(), outbox())

@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -18,6 +19,7 @@ from deployer.errors import DeploymentFailedError
 from deployer.model.deployment import Outcome, Report, Request
 from deployer.observability import metrics
 from deployer.observability.notifications import Notifier
+from deployer.observability.outbox import News, Outbox
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +89,12 @@ class ToldEnds:
 
 
 def end(
-    deployment_id: str, report: Report, request: Request, ends: ToldEnds, notifier: Notifier
+    deployment_id: str,
+    report: Report,
+    request: Request,
+    ends: ToldEnds,
+    notifier: Notifier,
+    outbox: Outbox | None = None,
 ) -> dict[str, Any]:
     """Tell the end of a deployment, unless it was told before; return the task's result.
 
@@ -105,10 +112,21 @@ def end(
         log.debug("Deployment %s ended as one before it: %s", deployment_id, report.reason)
     else:
         _tell(deployment_id, report, request, notifier)
+        if outbox:
+            outbox.tell(news_of("ended", deployment_id, report.service, request, asdict(report)))
     if is_bad(Outcome(result["outcome"]), request):
         told = words(result["outcome"], result["reason"])
         raise DeploymentFailedError(f"{result['service']}: {told}", result)
     return result
+
+
+def news_of(kind: str, task: str, service: str, request: Request, told: Mapping[str, Any]) -> News:
+    """Return what has happened to a deployment, with who asked for it and why."""
+    asked = {"by": request.trigger, "event": request.event, "pushed_at": request.pushed_at}
+    person = {"who": request.who, "why": request.why}
+    kept = ("outcome", "reason", "image", "previous", "runs", "duration", "recovered", "service_id")
+    data = {**asked, **person, **{name: told.get(name) for name in kept}}
+    return News(kind, task, service, datetime.now(UTC), {k: v for k, v in data.items() if v is not None})
 
 
 def is_bad(outcome: Outcome, request: Request) -> bool:

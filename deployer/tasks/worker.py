@@ -144,3 +144,4 @@ def _catch_up(**_: Any) -> None:
 @signals.worker_shutdown.connect
 def _send_notifications(**_: Any) -> None:
     parts.notifier().flush(FLUSH_SECONDS)
+    parts.outbox().flush(FLUSH_SECONDS)
