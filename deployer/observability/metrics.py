@@ -49,6 +49,11 @@ UPDATE_TO_END = Histogram(
     ["outcome"],
     buckets=BUCKETS,
 )
+LEAD_TIME = Histogram(
+    "deployer_lead_time_seconds",
+    "From the push to the end of the roll-out that it has led to",
+    buckets=(*BUCKETS, 7200, 14_400, 43_200, 86_400, 604_800),
+)
 IN_FLIGHT = Gauge("deployer_messages_in_flight", "Messages that this process has taken and not finished")
 STANDBY = Gauge("deployer_worker_standby", "1 while a worker takes no tasks because its engine is not well")
 LAST_POLL = Gauge(
@@ -70,11 +75,15 @@ def update_begun(pushed_at: str | None, now: datetime) -> None:
             PUSH_TO_UPDATE.observe(max(0.0, (now - datetime.fromisoformat(pushed_at)).total_seconds()))
 
 
-def deployment_ended(report: Report) -> None:
-    """Count a deployment by its outcome, or as refused."""
+def deployment_ended(report: Report, pushed_at: str | None = None) -> None:
+    """Count a deployment by its outcome, or as refused, and the seconds since the push that it is of."""
     DEPLOYMENTS.labels(REFUSED if report.refused else report.outcome.value, report.by).inc()
     if report.duration:
         UPDATE_TO_END.labels(report.outcome.value).observe(report.duration)
+    with suppress(TypeError, ValueError):
+        if pushed_at and report.duration and report.outcome is Outcome.UPDATED:
+            since = datetime.now(UTC) - datetime.fromisoformat(pushed_at)
+            LEAD_TIME.observe(max(0.0, since.total_seconds()))
 
 
 class _TokenAges(Collector):

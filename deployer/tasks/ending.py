@@ -149,5 +149,5 @@ def _tell(deployment_id: str, report: Report, request: Request, notifier: Notifi
         words(report.outcome, report.reason),
         extra={"outcome": report.outcome.value, "duration": report.duration, "image": report.image},
     )
-    metrics.deployment_ended(report)
+    metrics.deployment_ended(report, request.pushed_at)
     notifier.tell(report, deployment_id)

@@ -52,6 +52,7 @@ def test_a_push_is_counted_from_the_event_to_the_end(lab, queues):
     assert told[("deployer_updates_total",)] == 1
     assert told[("deployer_push_to_update_seconds_count",)] == 1
     assert told[("deployer_push_to_update_seconds_sum",)] < 30
+    assert told[("deployer_lead_time_seconds_count",)] == 1
     assert told[("deployer_update_to_end_seconds_count", ("outcome", "updated"))] == 1
     assert 0 <= told[("deployer_registry_token_age_seconds", ("registry", "123456789012.eu-central-1"))] < 120
     assert told[("deployer_last_successful_poll_timestamp_seconds",)] > 1_700_000_000
@@ -114,7 +115,7 @@ def test_every_query_is_promql_and_asks_for_series_that_exist(query):
 
 
 def test_every_alert_says_what_to_do():
-    for rule in RULES:
+    for rule in [one for one in RULES if "alert" in one]:
         assert rule["labels"]["severity"] in {"warning", "critical"}
         assert rule["annotations"]["summary"]
         assert rule["annotations"]["description"]
