@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import urllib3
 
@@ -28,10 +28,9 @@ class Prometheus:
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        login = f"{parts.username}:{parts.password or ''}" if parts.username else None
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
         self._headers = urllib3.make_headers(basic_auth=login) if login else {}
-        place = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
-        self.shown = f"{parts.scheme}://{place}"  # without its password
+        self.shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # without its password
         self._url = f"{self.shown}{parts.path.rstrip('/')}/api/v1/query"
         self._pool = urllib3.PoolManager(maxsize=4, retries=False)
 
@@ -79,7 +78,7 @@ def _json(body: bytes) -> dict[str, Any]:
 def _signal(query: str, data: object) -> Signal:
     name = f"query {query[:MAX_SAID]}"
     kind, result = (data.get("resultType"), data.get("result")) if isinstance(data, dict) else (None, None)
-    if kind not in {"vector", "matrix"} or not isinstance(result, list):
+    if kind != "vector" or not isinstance(result, list):
         raise PermanentError(f"{name} is of type {kind!r}: it may be an instant vector, such as up == 0")
     if not result:
         return Signal(name, Signals.QUIET)

@@ -49,7 +49,7 @@ def differences(lab, script, images):
     return ""
 
 
-def agree(real, wanted, seconds=40):
+def agree(real, wanted, seconds=120):
     """Whether the emulator comes to show what is wanted, and stays so for a moment."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

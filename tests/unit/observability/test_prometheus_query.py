@@ -38,7 +38,7 @@ def server():
 
 @pytest.fixture
 def prometheus(server):
-    return Prometheus(f"http://me:secret@127.0.0.1:{server.server_port}/prom/")
+    return Prometheus(f"http://me:secr%40et@127.0.0.1:{server.server_port}/prom/")
 
 
 def vector(*samples):
@@ -51,7 +51,7 @@ def test_a_sample_fires_and_none_is_quiet(server, prometheus):
     assert (signal.state, signal.reason) == (Signals.FIRES, "7 {job=web}")
     server.answer = vector()
     assert prometheus("errors > 1").state is Signals.QUIET
-    assert server.asked[0] == ("/prom/api/v1/query", "errors > 1", "Basic bWU6c2VjcmV0")
+    assert server.asked[0] == ("/prom/api/v1/query", "errors > 1", "Basic bWU6c2VjckBldA==")
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,11 @@ def test_a_sample_fires_and_none_is_quiet(server, prometheus):
             PermanentError,
             "scalar",
         ),
+        (
+            (200, {"status": "success", "data": {"resultType": "matrix", "result": [{}]}}),
+            PermanentError,
+            "matrix",
+        ),
         ((200, b"x" * (MAX_ANSWER + 1)), PermanentError, "status 200"),
     ],
 )
@@ -74,9 +79,13 @@ def test_what_is_no_answer_is_said_without_the_password(server, prometheus, answ
     with pytest.raises(error) as caught:
         prometheus("x >")
     assert said in str(caught.value)
-    assert "secret" not in str(caught.value)
+    assert "secr" not in str(caught.value)
 
 
 def test_nobody_is_there():
     with pytest.raises(TemporaryError, match="http://127.0.0.1:1 does not answer"):
         Prometheus("http://me:secret@127.0.0.1:1")("up")
+
+
+def test_an_address_of_ipv6_keeps_its_brackets():
+    assert Prometheus("http://me:secret@[::1]:9090").shown == "http://[::1]:9090"
