@@ -18,7 +18,8 @@ from deployer.reports.why import kind_of, no_way_back, said
 from deployer.rollouts import prejob
 from deployer.rollouts.core import Core
 from deployer.rollouts.decision import Case, Stop, Update
-from deployer.rollouts.rules import answers, decide, leave_alone, questions
+from deployer.rollouts.first import objection
+from deployer.rollouts.rules import answers, decide, questions
 from deployer.rollouts.rules.before import OF_A_PERSON
 
 
@@ -162,7 +163,7 @@ def _job_first(
     rule = f"job {name}, which runs first, has completed"
     match prejob.judge(job, update, request, core.rules):
         case prejob.Run():
-            stop = leave_alone(core.case(job, request))
+            stop = objection(core, job, update, request, note=False)
             steps.append(Step(rule, stop.reason if stop else f"it is to run {update.image}"))
             return _said(stop) if stop else ("updated", f"{update.image}, after job {name} runs first")
         case prejob.Failed(reason):

@@ -83,6 +83,7 @@ class Case:
     remembered: Collection[str] = ()  # those of them that the ledger knows already
     trial: Trial | None = None  # the last write to it that the ledger has noted
     approvals: Approvals = field(default_factory=Approvals)  # of one digest
+    seen: Mapping[str, datetime] = field(default_factory=dict)  # digests of unknown age, and since when
     put_back: bool = False  # somebody has put back an image, with its labels, that failed and was given up
 
     @property

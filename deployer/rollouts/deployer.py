@@ -26,7 +26,7 @@ from deployer.rollouts import ledger
 from deployer.rollouts.carry_out import carry_out, takes_its_place
 from deployer.rollouts.core import Core
 from deployer.rollouts.decision import Case, Skip, Stop, Update, Wait
-from deployer.rollouts.facts import case_of
+from deployer.rollouts.facts import case_of, remember_sight
 from deployer.rollouts.first import run_first
 from deployer.rollouts.follow import FIRST_LOOK, follow, looked
 from deployer.rollouts.ledger import approvals, slots
@@ -150,6 +150,7 @@ class Deployer(Core):
         decision = decide(found)
         if not isinstance(decision, Update):
             self.remember_moved(snapshot, manifest.digest)
+            remember_sight(self.target, found)
             return self._stopped(case, decision, found.target)
         check(self, case)
         stop = (

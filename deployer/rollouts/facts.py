@@ -1,4 +1,4 @@
-"""The facts of a decision, gathered from a reading of a service and of the ledger. Pure."""
+"""The facts of a decision, gathered from a reading of a service and of the ledger."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from deployer.model.deployment import Request
 from deployer.model.snapshot import Snapshot
 from deployer.policies.labels import ServiceLabels
-from deployer.rollouts.decision import Case, Rules
-from deployer.rollouts.ledger import Ledger, approvals, trials
+from deployer.rollouts.decision import Case, Found, Rules
+from deployer.rollouts.ledger import Ledger, Store, approvals, sightings, trials
 from deployer.rollouts.ledger.slots import owner_of_bake
 from deployer.rollouts.memory import is_put_back, known_failures
+from deployer.rollouts.rules import is_of_unknown_age
 
 
 def case_of(
@@ -40,8 +41,16 @@ def case_of(
         kept,
         trial=trials.find(ledger, service.name),
         approvals=approvals.of(ledger, service.name),
+        seen=sightings.of(ledger, service.name),
         put_back=is_put_back(service, kept),
     )
+
+
+def remember_sight(store: Store, found: Found) -> None:
+    """Write down that a digest is seen for the first time, where nothing else tells how old it is."""
+    if is_of_unknown_age(found):
+        snapshot = found.case.snapshot
+        sightings.note(store, snapshot.service.name, found.manifest.digest, snapshot.now)
 
 
 def _bakes(first: Snapshot, ledger: Ledger, rules: Rules) -> bool:

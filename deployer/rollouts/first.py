@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from deployer.model.deployment import Outcome, Report
+from deployer.model.deployment import Outcome, Report, Request
+from deployer.model.snapshot import Snapshot
 from deployer.rollouts import prejob
 from deployer.rollouts.core import Core
 from deployer.rollouts.decision import Case, Stop, Update, Wait
+from deployer.rollouts.facts import remember_sight
 from deployer.rollouts.ports import Change, Credentials
 from deployer.rollouts.prejob import Done, Failed, Run, Running
-from deployer.rollouts.rules import leave_alone
+from deployer.rollouts.rules import at_a_gate, leave_alone
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,27 @@ def run_first(
     return _job(core, case, update, credentials, labels.pre_job) if labels.pre_job else None
 
 
+def objection(
+    core: Core, job: Snapshot, update: Update, request: Request, *, note: bool = True
+) -> Stop | None:
+    """Return why a job may not run the image of an update: it is held, or at a gate of its own labels.
+
+    Args:
+        core: the core.
+        job: the job.
+        update: of the service that comes after it.
+        request: what is wanted of that service.
+        note: keep in the ledger what counts from the first look.
+    """
+    case = core.case(job, request)
+    if stop := leave_alone(case):
+        return stop
+    found = core.found(case, update.image, update.manifest)
+    if note:
+        remember_sight(core.target, found)
+    return at_a_gate(found)
+
+
 def _job(
     core: Core, case: Case, update: Update, credentials: Credentials | None, name: str
 ) -> Stop | Report | None:
@@ -47,7 +70,7 @@ def _job(
     said = prejob.judge(job, update, request, core.rules)
     if not isinstance(said, Run):
         return _ran(core, case, update, said, f"job {name}")
-    if stop := leave_alone(core.case(job, request)):
+    if stop := objection(core, job, update, request):
         return replace(stop, reason=f"job {name}, which runs first: {stop.reason}")
     change = Change(said.state, update.image, update.manifest, request.force)
     core.target.apply(job.service, change, credentials)

@@ -21,7 +21,7 @@ from deployer.model.service import LabelError, Manifest, Service
 from deployer.model.snapshot import Snapshot, listed
 from deployer.rollouts.core import Core
 from deployer.rollouts.decision import Skip, Stop, Update
-from deployer.rollouts.facts import case_of
+from deployer.rollouts.facts import case_of, remember_sight
 from deployer.rollouts.fleet.once import AskedOnce, ListedOnce
 from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.memory import known_failures
@@ -162,9 +162,10 @@ def _compare(core: Core, service: Service, ledger: Ledger) -> Outdated | None:
     core.remember_moved(look, manifest.digest)
     if isinstance(step, Image):
         # Waiting for the tag to be quiet is left to its own deployment, all other rules are asked here.
-        kinds = (f"{SETTLE}{manifest.digest}", f"{SETTLE}age {manifest.digest}")
-        quiet = replace(request, waiting=dict.fromkeys(kinds, float("inf")))
-        step = decide(core.found(core.case(look, quiet, ledger), wanted, manifest))
+        quiet = replace(request, waiting={f"{SETTLE}{manifest.digest}": float("inf")})
+        found = core.found(core.case(look, quiet, ledger), wanted, manifest)
+        remember_sight(core.target, found)
+        step = decide(found)
     target = str(wanted.with_digest(manifest.digest))
     reason = "" if isinstance(step, Update | Image) else step.reason
     return Outdated(service.name, service.id, str(service.image), target, isinstance(step, Update), reason)

@@ -44,9 +44,9 @@ def of(ledger: Ledger, service_name: str) -> Approvals:
         told = json.loads(ledger.labels.get(APPROVAL + service_name) or "{}")
         people = tuple(Approval(**one) for one in told["people"])
         digest = str(told["digest"])
+        dated = all(_at(one).tzinfo for one in people)
     except (ValueError, TypeError, KeyError):
         return Approvals()
-    dated = all(_at(one).tzinfo for one in people)
     return Approvals(digest, people) if is_digest(digest) and dated else Approvals()
 
 

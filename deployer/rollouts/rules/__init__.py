@@ -14,11 +14,22 @@ from deployer.model.service import State
 from deployer.model.snapshot import MOVED
 from deployer.rollouts.decision import Case, Found, Stop, Update
 from deployer.rollouts.rollback import gone_back, way_back_after
+from deployer.rollouts.rules import gates
 from deployer.rollouts.rules.after import AFTER
 from deployer.rollouts.rules.before import BEFORE, LEAVE_ALONE, wanted_image
-from deployer.rollouts.rules.gates import APPROVAL, SETTLE
+from deployer.rollouts.rules.gates import APPROVAL, SETTLE, is_of_unknown_age
 
-__all__ = ["APPROVAL", "SETTLE", "answers", "choose", "decide", "leave_alone", "questions"]
+__all__ = [
+    "APPROVAL",
+    "SETTLE",
+    "answers",
+    "at_a_gate",
+    "choose",
+    "decide",
+    "is_of_unknown_age",
+    "leave_alone",
+    "questions",
+]
 
 
 def choose(case: Case) -> Image | Stop:
@@ -48,6 +59,12 @@ def leave_alone(case: Case) -> Stop | None:
         LabelError: a label of the service cannot be understood.
     """
     return next((stop for _, rule in LEAVE_ALONE if (stop := rule(case))), None)
+
+
+def at_a_gate(found: Found) -> Stop | None:
+    """Return what keeps a digest from a service, whatever else is said for or against its roll-out."""
+    rules = (rule for _, rule in AFTER if rule.__module__ == gates.__name__)
+    return next((stop for rule in rules if (stop := rule(found))), None)
 
 
 def questions(case: Case) -> Iterator[tuple[str, Stop | None]]:

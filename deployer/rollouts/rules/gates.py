@@ -62,13 +62,16 @@ def too_young(found: Found) -> Stop | None:
     case, digest, least = found.case, found.manifest.digest, found.case.labels.min_age
     if not least or found.has_run:
         return None
-    what = f"{SETTLE}age {digest}"
-    if found.pushed_at:
-        age = (case.snapshot.now - found.pushed_at).total_seconds()
-    else:  # counted from when it was first seen, by the delays that were asked for
-        age = case.request.waiting.get(what, 0.0)
+    since = found.pushed_at or case.seen.get(digest, case.snapshot.now)
+    age = (case.snapshot.now - since).total_seconds()
     if age >= least:
         return None
     seconds = max(1.0, min(least - age, LONGEST))
     text = f"the digest must be {format_duration(least)} old (label deployer.min-age)"
-    return Wait(text, what, seconds=seconds, patient=True)
+    return Wait(text, f"age {digest}", seconds=seconds, patient=True)
+
+
+def is_of_unknown_age(found: Found) -> bool:
+    """Return whether the digest's age has to count from now on."""
+    asked = found.case.labels.min_age and not found.has_run
+    return bool(asked and not found.pushed_at and found.manifest.digest not in found.case.seen)
