@@ -32,6 +32,7 @@ from deployer.rollouts.pace import Pace
 from deployer.rollouts.ports import Target
 from deployer.rollouts.proving.signals import Sources
 from deployer.settings import Settings, load
+from deployer.targets.ecs.last_words import reader
 from deployer.targets.ecs.service import Options
 from deployer.targets.ecs.target import Ecs
 from deployer.targets.ecs.wire.connection import connect, ledger_of, schedules_of
@@ -151,9 +152,8 @@ def ecs() -> Ecs:
     accounts = Accounts(settings.assume_roles)
     clusters = connect(settings.ecs_clusters, accounts)
     store = ledger_of(settings.ecs_ledger, clusters, accounts, settings.max_rollouts)
-    return Ecs(
-        clusters, store, Options(settings.ecs_opt_in, settings.policy), Manifests(), schedules_of(accounts)
-    )
+    options = Options(settings.ecs_opt_in, settings.policy)
+    return Ecs(clusters, store, options, Manifests(), schedules_of(accounts), reader(accounts))
 
 
 @lru_cache(maxsize=1)
@@ -170,6 +170,7 @@ def deployer() -> Deployer:
         allow_repositories=settings.allow_repositories,
         verify=settings.verify,
         no_data_fails=settings.no_data == "fail",
+        task_logs=settings.task_logs,
     )
     pace = Pace(rate(settings.rate_limit or ""))
     return Deployer(target, registries(), rules, pace=pace, sources=_sources(settings))

@@ -67,6 +67,7 @@ class RolloutMemory:
     stuck: float = 0.0  # seconds for which the way back could not be written
     baking_from: float | None = None  # the seconds of `watched` at which it had converged; it bakes since
     was_flaky: bool = False  # tasks of it had failed before that
+    last_words: tuple[str, ...] = ()  # of the task that failed, masked
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class Report:
     recovered: bool = False  # the deployment before had failed, or the service was not well
     notify: str | None = None  # the service's label `deployer.notify`
     runs: str | None = None  # the image that the service is described with at the end
+    last_words: tuple[str, ...] = ()  # the last lines that the failing task has logged, masked
 
 
 Step = Report | Again  # what one look at a service leads to

@@ -41,6 +41,7 @@ FIELDS = frozenset(
         "event",
         "task",
         "duration",
+        "last_words",
     }
 )
 _NAMED = re.compile(r"([A-Za-z0-9_-]+)=(?=[A-Za-z][A-Za-z0-9+.-]*://)")
@@ -211,6 +212,7 @@ def fields(report: Report, task: str) -> Mapping[str, str]:
         "event": report.event or "-",
         "task": task or "-",
         "duration": f"{report.duration:.0f}",
+        "last_words": "\n".join(report.last_words),
     }
 
 

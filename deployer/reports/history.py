@@ -36,6 +36,7 @@ class Entry:
     runs: str | None = None  # that the service was left with at the end
     who: str | None = None  # the person, as the command line knew them
     why: str | None = None  # their reason
+    last_words: tuple[str, ...] = ()  # of the task that failed, masked
     number: int | None = None  # of what `deployer rollback --to` may go to: 1 is the newest
 
     @property
@@ -65,6 +66,7 @@ class _Report(BaseModel):
     event: str | None = None
     runs: str | None = None
     refused: bool = False
+    last_words: tuple[str, ...] = ()
 
 
 MAX_TOLD = 200  # characters of a person's name and of their reason

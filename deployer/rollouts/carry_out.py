@@ -13,6 +13,7 @@ from deployer.rollouts.core import Core
 from deployer.rollouts.decision import Case, Update
 from deployer.rollouts.follow import FIRST_LOOK, Decision, Ended, GoBack, LookAgain, TakeOver
 from deployer.rollouts.ports import Change, Credentials
+from deployer.rollouts.proving.last_words import last_words
 from deployer.rollouts.rollback import gone_back
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ def carry_out(core: Core, case: Case, watch: RolloutMemory, decision: Decision) 
         TemporaryError: the target or the registry cannot answer now.
     """
     snapshot = case.snapshot
+    if _has_failed(decision) and not watch.last_words:
+        watch = replace(watch, last_words=last_words(core, case))
     match decision:
         case Ended(outcome, reason, failed):
             core.remember_failure(snapshot, failed, reason)
@@ -46,6 +49,12 @@ def carry_out(core: Core, case: Case, watch: RolloutMemory, decision: Decision) 
             credentials = core.registry.credentials(Image.parse(image), snapshot.service.login)
             core.target.apply(snapshot.service, Change(state), credentials)
             return Again(FIRST_LOOK, f"the engine rolled back: {reason}", _turned(watch, reason))
+
+
+def _has_failed(decision: Decision) -> bool:
+    return isinstance(decision, GoBack | TakeOver) or (
+        isinstance(decision, Ended) and decision.outcome is Outcome.FAILED
+    )
 
 
 def _go_back(core: Core, case: Case, watch: RolloutMemory, back: GoBack) -> Step:

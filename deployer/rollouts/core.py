@@ -253,6 +253,7 @@ class Core:
             recovered=bool(watch and watch.recovers and outcome is Outcome.UPDATED),
             notify=service.labels.get(names.NOTIFY),
             runs=service.image_text,
+            last_words=watch.last_words if watch else (),
         )
 
 

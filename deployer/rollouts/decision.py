@@ -28,6 +28,7 @@ class Rules:
     max_rollouts: int = 0  # services of the whole Swarm; 0 for no limit
     allow_repositories: Sequence[str] = ()  # globs of repositories with their host
     verify: Verify | None = None  # who has to have signed every image
+    task_logs: int = 0  # lines of a failing task that its report has
     no_data_fails: bool = False  # alarms and queries that say nothing count as a failure
 
 

@@ -66,6 +66,9 @@ class Target(Protocol):
     def run_after(self, service: Service, command: str) -> Running | Failed | Done:
         """Run a command on what a service runs, once for each deployment; LabelError as of `run_first`."""
 
+    def last_words(self, service: Service, number: int) -> Sequence[str]:
+        """Return the last lines that the newest failing task of a service has logged, if any."""
+
     def settled(self, service: Service) -> None:
         """Bring along what runs a service's image beside it, now that it has converged; never raises."""
 

@@ -20,7 +20,7 @@ from deployer.aws.sqs import LONGEST_POLL
 from deployer.errors import SettingsError
 from deployer.model.suggest import did_you_mean
 from deployer.policies.proofs import Verify
-from deployer.policies.values import Choice, parse_address, parse_flag, parse_rate
+from deployer.policies.values import Choice, Count, parse_address, parse_flag, parse_rate
 from deployer.registries.logins import parse_logins
 from deployer.settings import values
 from deployer.targets.ecs.cluster import Cluster, parse_clusters
@@ -143,6 +143,9 @@ class Settings(BaseSettings):
         None, description="writes GitHub's deployments for images that tell their repository and commit"
     )
     github_api: str = Field("https://api.github.com", description="GitHub's API; that of GitHub Enterprise")
+    task_logs: Annotated[int, values.text_by(Count(0, 100))] = Field(
+        0, description="lines of a failing task's log that its report has, with secrets masked; 0 for none"
+    )
     assume_roles: Annotated[tuple[Role, ...], NoDecode, values.text_by(roles)] = Field(
         (),
         description="roles to assume for ECR and ECS, `<account>=<ARN>` or "

@@ -104,7 +104,8 @@ def end(
     if report.refused and request.image:
         report = replace(report, image=request.image)  # what was asked for, not what runs
     # The plain word: monitors show the text of a result.
-    result = {**asdict(report), "outcome": report.outcome.value, "task": deployment_id}
+    plain = {"outcome": report.outcome.value, "last_words": list(report.last_words), "task": deployment_id}
+    result = {**asdict(report), **plain}
     if earlier := ends.earlier(deployment_id, report, result):
         log.debug("Deployment %s has ended before, as %s", deployment_id, earlier["outcome"])
         result = earlier

@@ -182,7 +182,7 @@ def test_every_part_tells_when_it_hangs_and_ends_within_its_grace(
 
 
 @pytest.fixture
-def proxy(lab):
+def proxy(lab, request):
     """Sends raw HTTP to the proxy: first line, headers and body in, status and body out."""
     container.programs(lab, "lab/haproxy", ["haproxy"], 0)
     port = free_port()
@@ -192,6 +192,7 @@ def proxy(lab):
     mounts = ["-v", f"{config}:/proxy.cfg:ro", "-v", f"{lab.engine.root}/docker.sock:/var/run/docker.sock:ro"]
     lab.docker(
         "run", "-d", "--name", "proxy", "--network", "host", "--cap-drop", "ALL", *mounts,
+        "--env", f"DEPLOYER_TASK_LOGS={getattr(request, 'param', 0)}",
         "lab/haproxy", "haproxy", "-f", "/proxy.cfg",
     )  # fmt: skip
 
@@ -220,7 +221,7 @@ REFUSED = [
     "POST /exec/1/start", "GET /exec/1/json", "GET /secrets", "GET /secrets/one", "POST /secrets/create",
     "GET /volumes", "POST /volumes/create", "GET /images/json", "POST /images/create?fromImage=x", "POST /build",
     "POST /session", "POST /grpc", "GET /events", "GET /nodes", "POST /swarm/leave", "GET /swarm", "POST /auth",
-    "GET /plugins", "POST /services/create", "DELETE /services/web", "GET /services/web/logs", "POST /services/web",
+    "GET /plugins", "POST /services/create", "DELETE /services/web", "GET /services/web/logs", "GET /tasks/abc/logs", "POST /services/web",
     "PUT /services/web/update", "POST /networks/create", "GET /configs", "GET /configs/other", "DELETE /configs/one",
     "GET /system/df", "POST /info", "POST /version", "CONNECT /info", "TRACE /info", "post /containers/create",
     # What the engine's router might read as another path than the proxy does.
@@ -232,6 +233,19 @@ REFUSED = [
     "POST /services/web%2fupdate", "GET http://engine/containers/json", "GET /v1.41/../containers/json",
     "GET /containers/json?/info", "GET /containers/json#/info", "GET /vx/info", "GET /v1.41/v1.41/info",
 ]  # fmt: skip
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("proxy", [20], indirect=True)
+def test_the_socket_proxy_lets_the_log_of_a_task_through_only_where_it_is_asked_for(lab, proxy):
+    lab.push(WEB, "v1")
+    lab.create("web", WEB)
+    [task] = lab.tasks("web")
+    status, said = proxy(f"GET /tasks/{task['ID']}/logs?stdout=1&tail=1")
+    assert status == 200, said
+    assert proxy(f"GET /tasks/{task['ID']}")[0] == 403
+    assert proxy("GET /services/web/logs?stdout=1")[0] == 403
+    assert proxy("GET /tasks/../containers/logs")[0] == 403
 
 
 @pytest.mark.real
@@ -280,9 +294,10 @@ def test_the_proxy_knows_every_call_that_the_deployer_makes():
     """A new call needs a line in haproxy.cfg, and then one here."""
     folder = ROOT / "deployer" / "targets" / "swarm"
     code = "".join((folder / name).read_text() for name in ("client.py", "engine.py"))
-    calls = re.findall(r'(?:_get|_each|"GET",|path, headers =)\(?\s*f?"(/[^"]*)"', code)
+    calls = re.findall(r'(?:_get|_each|ask|"GET",|path, headers =)\(?\s*f?"(/[^"]*)"', code)
     calls += [f"POST {path}" for path in re.findall(r'_write\(\s*f?"(/[^"]*)"', code)]
     assert {re.sub(r"{[^}]*}", "*", call) for call in calls} == {
         "/_ping", "/services", "/services/*", "/info", "/tasks", "/distribution/*/json", "/configs/*",
-        "/services/*/update", "POST /configs/create", "POST /configs/*/update",
+        "/services/*/update", "POST /configs/create", "POST /configs/*/update", "/tasks/*/logs",
+        "/services/*/logs",  # of `deployer logs` alone, which does not ask by the proxy
     }  # fmt: skip

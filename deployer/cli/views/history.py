@@ -44,16 +44,17 @@ def history_lines(entries: Sequence[Entry], width: int) -> list[Text]:
         Column("BY", [_by(e) for e in entries], drop=2),
     ]
     if roomy:
-        return list(fit([*columns, Column("REASON", reasons, cut=True, content=LEAST)], width).lines)
+        columns.append(Column("REASON", reasons, cut=True, content=LEAST))
     header, *rows = fit(columns, width).lines
     lines = [header]
     for row, entry, reason in zip(rows, entries, reasons, strict=True):
         lines.append(row)
-        if reason and (entry.why or entry.outcome not in {"updated", "unchanged"}):
+        if not roomy and reason and (entry.why or entry.outcome not in {"updated", "unchanged"}):
             told = wrap(
                 plain(reason).plain, width - len(UNDER), break_long_words=False, break_on_hyphens=False
             )
             lines += [plain(UNDER + part, "dim") for part in told]
+        lines += [plain(f"{UNDER}| {line}", "dim") for line in entry.last_words]
     return lines
 
 

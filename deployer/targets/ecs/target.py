@@ -15,6 +15,7 @@ from deployer.rollouts.ledger import Ledger
 from deployer.rollouts.ports import Change, Credentials
 from deployer.rollouts.prejob import Done, Failed, Running
 from deployer.targets.ecs.cluster import Cluster, short_names
+from deployer.targets.ecs.last_words import Reader, last_words
 from deployer.targets.ecs.look import look
 from deployer.targets.ecs.names import UnitId, account_of, cluster_of, region_of
 from deployer.targets.ecs.place import Cache, Place
@@ -38,6 +39,7 @@ class Ecs:
         options: which services are ours.
         manifest: asks a registry what an image is.
         schedules: gives those of an API's account and region; None where there are none.
+        logs: gives what reads the logs of an API's account; None where nobody reads them.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Ecs:
         options: Options,
         manifest: Ask,
         schedules: Callable[[Api], Schedules] | None = None,
+        logs: Callable[[Api], Reader] | None = None,
     ) -> None:
         names = short_names([cluster for cluster, _ in clusters])
         alone, cache = len(clusters) == 1, Cache()
@@ -57,6 +60,7 @@ class Ecs:
         self.options = options
         self.store = store
         self._ask = manifest
+        self._logs = logs
         self._arns: dict[tuple[Cluster, str], str] = {}  # of services that were asked for by name
 
     # -- reading
@@ -193,6 +197,17 @@ class Ecs:
             TemporaryError: ECS finds no place for the task now.
         """
         return run_after(self._place(service), service, command)
+
+    def last_words(self, service: Service, number: int) -> Sequence[str]:
+        """Return the last lines of the newest task that has failed, from CloudWatch Logs.
+
+        Raises:
+            TemporaryError, PermanentError: ECS or CloudWatch Logs does not tell.
+        """
+        place = self._place(service)
+        return (
+            last_words(place, self._logs(place.api), _unit(service).id.service, number) if self._logs else ()
+        )
 
     def settled(self, service: Service) -> None:
         """Point the schedules that its label names to the revision that it runs."""

@@ -75,6 +75,15 @@ class DockerEngine:
             raise self._refusal(answer)
         return _frames(answer.body)
 
+    def task_logs(self, task_id: str, number: int) -> str:
+        """Return the last lines that a task has logged."""
+        params = {"stdout": 1, "stderr": 1, "tail": number}
+        with _translated():
+            answer = self._engine.ask(f"/tasks/{_path(task_id)}/logs", params=params)
+        if answer.status >= 300:
+            raise self._refusal(answer)
+        return _frames(answer.body)
+
     def tasks(self, service_ids: Sequence[str]) -> Sequence[Raw]:
         """Return the tasks of services, with those of their recent past (five for each slot by default)."""
         filters = json.dumps({"service": list(service_ids)})

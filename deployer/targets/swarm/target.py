@@ -18,6 +18,7 @@ from deployer.rollouts.ledger.loss import WatchedStore
 from deployer.rollouts.ports import Change, Credentials
 from deployer.rollouts.prejob import Done, Failed, Running
 from deployer.targets.swarm.config_store import Configs, ConfigStore
+from deployer.targets.swarm.history import FAILED_STATES, state_of
 from deployer.targets.swarm.progress import snapshot_of
 from deployer.targets.swarm.service import read_service, revise
 
@@ -42,6 +43,9 @@ class EngineApi(Configs, Protocol):
 
     def tasks(self, service_ids: Sequence[str]) -> Sequence[Raw]:
         """Return the tasks of services, with those of their recent past."""
+
+    def task_logs(self, task_id: str, number: int) -> str:
+        """Return the last lines that a task has logged."""
 
     def update_service(
         self, service_id: str, version: int, spec: Raw, credentials: Credentials | None
@@ -168,6 +172,16 @@ class SwarmTarget:
         del command
         text = f"service {service.name} is of a Swarm, which runs a job after it (label {POST_JOB})"
         raise LabelError(f"label {POST_COMMAND}: {text}")
+
+    def last_words(self, service: Service, number: int) -> Sequence[str]:
+        """Return the last lines of the newest task that has failed.
+
+        Raises:
+            TemporaryError, PermanentError: the engine does not tell, or a socket proxy does not let it.
+        """
+        failed = [task for task in self.engine.tasks([service.id]) if state_of(task) in FAILED_STATES]
+        newest = max(failed, key=lambda task: str(task.get("CreatedAt", "")), default=None)
+        return self.engine.task_logs(str(newest["ID"]), number).splitlines() if newest else ()
 
     def settled(self, service: Service) -> None:
         """Do nothing: whatever runs an image on a Swarm is a service of its own."""
