@@ -57,7 +57,8 @@ def _settings() -> list[str]:
     lines = _table("Settings", "variable", "default", "kind", "meaning")
     for name, field in Settings.model_fields.items():
         meaning = field.description or ""
-        lines.append(f"| `{variable(name)}` | {_default(field.default)} | {_kind(field)} | {meaning} |")
+        default = _default(field.get_default(call_default_factory=True))
+        lines.append(f"| `{variable(name)}` | {default} | {_kind(field)} | {meaning} |")
     return [
         *lines,
         "",
@@ -69,7 +70,7 @@ def _settings() -> list[str]:
 
 
 def _default(value: object) -> str:
-    if value in (None, ()):
+    if value in (None, (), {}):
         return ""
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
