@@ -103,9 +103,8 @@ def end(
     """
     if report.refused and request.image:
         report = replace(report, image=request.image)  # what was asked for, not what runs
-    # The plain word: monitors show the text of a result.
-    plain = {"outcome": report.outcome.value, "last_words": list(report.last_words), "task": deployment_id}
-    result = {**asdict(report), **plain}
+    # Plain words and lists, as Redis gives them back: monitors show the text of a result.
+    result: dict[str, Any] = json.loads(json.dumps({**asdict(report), "task": deployment_id}))
     if earlier := ends.earlier(deployment_id, report, result):
         log.debug("Deployment %s has ended before, as %s", deployment_id, earlier["outcome"])
         result = earlier

@@ -294,7 +294,7 @@ def test_the_proxy_knows_every_call_that_the_deployer_makes():
     """A new call needs a line in haproxy.cfg, and then one here."""
     folder = ROOT / "deployer" / "targets" / "swarm"
     code = "".join((folder / name).read_text() for name in ("client.py", "engine.py"))
-    calls = re.findall(r'(?:_get|_each|ask|"GET",|path, headers =)\(?\s*f?"(/[^"]*)"', code)
+    calls = re.findall(r'(?:_get|_each|_logs|ask|"GET",|path, headers =)\(?\s*f?"(/[^"]*)"', code)
     calls += [f"POST {path}" for path in re.findall(r'_write\(\s*f?"(/[^"]*)"', code)]
     assert {re.sub(r"{[^}]*}", "*", call) for call in calls} == {
         "/_ping", "/services", "/services/*", "/info", "/tasks", "/distribution/*/json", "/configs/*",

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 MAX_LINE, MAX_ALL = 300, 4000  # characters
 MASK = "***"
-# What looks like a secret. It is a net, not a promise: docs/security.md.
+# What looks like a secret. It is a net, not a promise: docs/monitoring.md.
 _SECRETS = re.compile(
     r"""
     (?P<url>[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^@\s/]+(?=@)               # a password in a URL

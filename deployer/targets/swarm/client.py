@@ -68,18 +68,15 @@ class DockerEngine:
 
     def logs(self, service_id: str, seconds: float) -> str:
         """Return what the tasks of a service have logged in the last seconds."""
-        params = {"stdout": 1, "stderr": 1, "since": int(time.time() - seconds)}
-        with _translated():
-            answer = self._engine.ask(f"/services/{_path(service_id)}/logs", params=params)
-        if answer.status >= 300:
-            raise self._refusal(answer)
-        return _frames(answer.body)
+        return self._logs(f"/services/{_path(service_id)}/logs", since=int(time.time() - seconds))
 
     def task_logs(self, task_id: str, number: int) -> str:
         """Return the last lines that a task has logged."""
-        params = {"stdout": 1, "stderr": 1, "tail": number}
+        return self._logs(f"/tasks/{_path(task_id)}/logs", tail=number)
+
+    def _logs(self, path: str, **wanted: int) -> str:
         with _translated():
-            answer = self._engine.ask(f"/tasks/{_path(task_id)}/logs", params=params)
+            answer = self._engine.ask(path, params={"stdout": 1, "stderr": 1, **wanted})
         if answer.status >= 300:
             raise self._refusal(answer)
         return _frames(answer.body)
